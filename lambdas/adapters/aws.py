@@ -1,0 +1,67 @@
+"""The AWS clients, made once and late, and the one translation of their errors into ours."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from lambdas.core.errors import ServiceUnavailable
+
+if TYPE_CHECKING:
+    from mypy_boto3_apigatewaymanagementapi import ApiGatewayManagementApiClient
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_stepfunctions import SFNClient
+
+# Short, because a run retries a failed task and a browser retries a failed handshake; a hanging call helps neither.
+_CONFIG = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 3})
+# Posts are repeated by the rules in `core.delivery`, which know a young connection from a dead one.
+_POST_CONFIG = _CONFIG.merge(Config(retries={"mode": "standard", "total_max_attempts": 1}))
+
+
+@cache
+def dynamodb() -> "DynamoDBClient":
+    """The DynamoDB client."""
+    return boto3.client("dynamodb", config=_CONFIG)
+
+
+@cache
+def step_functions() -> "SFNClient":
+    """The Step Functions client."""
+    return boto3.client("stepfunctions", config=_CONFIG)
+
+
+@cache
+def sqs() -> "SQSClient":
+    """The SQS client."""
+    return boto3.client("sqs", config=_CONFIG)
+
+
+@cache
+def management_api(endpoint: str) -> "ApiGatewayManagementApiClient":
+    """The client that posts to the connections of one endpoint."""
+    return boto3.client("apigatewaymanagementapi", endpoint_url=endpoint, config=_POST_CONFIG)
+
+
+@contextmanager
+def translated(error_type: type[ServiceUnavailable] = ServiceUnavailable) -> Iterator[None]:
+    """Turn any failure of a call into an error of ours. Names the call and the code, never values.
+
+    A call for which some code is an answer, not a failure, catches that `ClientError` inside.
+    """
+    try:
+        yield
+    except ClientError as error:
+        raise error_type(f"{error.operation_name}: {code(error)}") from error
+    except BotoCoreError as error:
+        raise error_type(type(error).__name__) from error
+
+
+def code(error: ClientError) -> str:
+    """The error code that the service answered."""
+    details: Any = error.response.get("Error", {})
+    return str(details.get("Code", "Unknown"))

@@ -1,0 +1,110 @@
+"""What the rules speak about: a message on its way, a connection, a callback."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Self
+
+from pydantic import ValidationError
+
+from lambdas.core.errors import InvalidMessage
+from ringback import envelope
+from ringback.envelope import Recipient
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """One open WebSocket of a recipient.
+
+    ``endpoint`` is the base URL of the management API that can post to it. Times are UTC;
+    ``expires_at`` is the end of the row's life, ``token_expires_at`` that of the token it was opened with.
+    """
+
+    recipient: Recipient
+    connection_id: str
+    endpoint: str
+    connected_at: datetime
+    expires_at: datetime
+    token_expires_at: datetime | None
+
+    def is_open(self, now: datetime) -> bool:
+        """Whether it may be posted to. DynamoDB deletes expired rows late, so the clock decides."""
+        return now < self.expires_at and (self.token_expires_at is None or now < self.token_expires_at)
+
+    def to_state(self) -> dict[str, Any]:
+        """Its form in the state machine, where the recipient is known."""
+        return {
+            "connectionId": self.connection_id,
+            "endpoint": self.endpoint,
+            "connectedAt": timestamp(self.connected_at),
+            "expiresAt": timestamp(self.expires_at),
+            "tokenExpiresAt": timestamp(self.token_expires_at) if self.token_expires_at else None,
+        }
+
+    @classmethod
+    def from_state(cls, recipient: Recipient, state: dict[str, Any]) -> Self:
+        """Read what `to_state` wrote."""
+        return cls(
+            recipient=recipient,
+            connection_id=state["connectionId"],
+            endpoint=state["endpoint"],
+            connected_at=utc(state["connectedAt"]),
+            expires_at=utc(state["expiresAt"]),
+            token_expires_at=utc(state["tokenExpiresAt"]) if state["tokenExpiresAt"] else None,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Callback:
+    """A stored task token: a run that waits for a reconnect or for an acknowledgement of one message."""
+
+    recipient: Recipient
+    message_id: str
+    task_token: str
+    since: datetime
+    expires_at: datetime
+
+    def __repr__(self) -> str:
+        """Leave the token out: whoever has it can complete the run."""
+        return f"Callback({self.recipient!r}, {self.message_id!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """An accepted envelope: it has an id and an end of life."""
+
+    id: str
+    envelope: envelope.Envelope
+    expires_at: datetime
+
+    @property
+    def recipient(self) -> Recipient:
+        """Who it is for."""
+        return self.envelope.recipient
+
+    @classmethod
+    def accept(cls, value: Any, *, fallback_id: str, accepted_at: datetime, default_ttl_seconds: int) -> Self:
+        """Make a message of an envelope in its JSON form.
+
+        Raises:
+            InvalidMessage: what is wrong with it, in words that are safe to log.
+        """
+        try:
+            parsed = envelope.parse(value)
+        except ValidationError as error:
+            raise InvalidMessage(envelope.describe(error)) from None
+        life = timedelta(seconds=parsed.ttl_seconds or default_ttl_seconds)
+        return cls(
+            id=parsed.id or fallback_id,
+            envelope=parsed,
+            expires_at=parsed.expires_at or accepted_at + life,
+        )
+
+
+def utc(text: str) -> datetime:
+    """Read an RFC 3339 time."""
+    return datetime.fromisoformat(text).astimezone(UTC)
+
+
+def timestamp(moment: datetime) -> str:
+    """Write a time as RFC 3339 in UTC, in milliseconds."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

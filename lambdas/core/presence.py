@@ -1,0 +1,55 @@
+"""The rules of coming and going: how a connection is admitted, and how many a user may have."""
+
+from typing import Literal
+
+from lambdas.core.errors import RingbackError, ServiceUnavailable
+from lambdas.core.model import Connection
+from lambdas.core.ports import Clock, ConnectionStore, Sockets
+
+LimitPolicy = Literal["evict_oldest", "refuse"]
+
+
+class ConnectionLimitReached(RingbackError):
+    """The user has as many connections as the stage allows."""
+
+
+def admit(
+    connection: Connection,
+    *,
+    limit: int,
+    policy: LimitPolicy,
+    connections: ConnectionStore,
+    sockets: Sockets,
+    clock: Clock,
+) -> None:
+    """Store a connection, and close the user's oldest ones beyond the limit (0: no limit).
+
+    Two handshakes at the same moment may both be admitted: the limit is kept by the next one.
+
+    Raises:
+        ConnectionLimitReached: the stage refuses rather than evicts.
+    """
+    surplus: list[Connection] = []
+    if limit:
+        now = clock.now()
+        others = [
+            other
+            for other in connections.of_user(connection.recipient.user)
+            if other.is_open(now) and other.connection_id != connection.connection_id
+        ]
+        others.sort(key=lambda other: other.connected_at, reverse=True)
+        surplus = others[limit - 1 :]
+        if surplus and policy == "refuse":
+            raise ConnectionLimitReached(f"a user may have {limit} connections")
+    connections.put(connection)
+    for old in surplus:
+        _evict(old, connections, sockets)
+
+
+def _evict(old: Connection, connections: ConnectionStore, sockets: Sockets) -> None:
+    try:
+        connections.delete(old.recipient, old.connection_id)
+        sockets.close(old)
+    except ServiceUnavailable:
+        # The new connection is admitted; the surplus is met again at the next handshake.
+        return

@@ -1,0 +1,35 @@
+"""ack: the client has one or many messages; their runs go on. Only the recipient's own connections can say so."""
+
+from typing import Any
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from lambdas import settings
+from lambdas.adapters.runs import WaitingRuns
+from lambdas.adapters.tables import CallbackTable
+from lambdas.core import delivery
+from lambdas.core.clock import SystemClock
+from lambdas.core.errors import InvalidMessage, ServiceUnavailable
+from lambdas.observability import Metric, count, instrumented
+from lambdas.routes import requests
+
+
+@instrumented()
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Answer 200, also for what is acknowledged already; 400 for a frame that is none."""
+    try:
+        acknowledged = delivery.acknowledge(
+            requests.acknowledged_ids(event),
+            sender=requests.recipient(event),
+            connection_id=requests.connection_id(event),
+            callbacks=CallbackTable(settings.load(settings.Acknowledge).callbacks_table_name),
+            tokens=WaitingRuns(),
+            clock=SystemClock(),
+        )
+    except InvalidMessage as error:
+        count(Metric.REJECTED)
+        return requests.answer(400, str(error))
+    except ServiceUnavailable as error:
+        return requests.unavailable(error)
+    count(Metric.ACKNOWLEDGED, acknowledged)
+    return requests.answer(200)

@@ -1,0 +1,77 @@
+"""API Gateway's WebSocket events and answers, in one place."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from lambdas.core.errors import InvalidMessage, ServiceUnavailable
+from lambdas.core.model import Connection
+from lambdas.observability import Metric, count, logger
+from ringback.envelope import Recipient
+
+MAX_IDS_PER_ACKNOWLEDGEMENT = 100
+SUBPROTOCOL = "bearer"
+
+
+def recipient(event: dict[str, Any]) -> Recipient:
+    """The verified recipient: API Gateway repeats the authorizer's context on every event of a connection."""
+    authorizer = event["requestContext"]["authorizer"]
+    return Recipient(user=authorizer["user"], context=authorizer["context"], context_id=authorizer["contextId"])
+
+
+def connection_id(event: dict[str, Any]) -> str:
+    """The connection that the event is about."""
+    return str(event["requestContext"]["connectionId"])
+
+
+def connection(event: dict[str, Any], *, now: datetime, life: timedelta, endpoint: str | None) -> Connection:
+    """The connection that a `$connect` event opens; its endpoint is its own unless the stage names one."""
+    request = event["requestContext"]
+    token_expires_at = request["authorizer"].get("tokenExpiresAt")
+    return Connection(
+        recipient=recipient(event),
+        connection_id=connection_id(event),
+        endpoint=endpoint or f"https://{request['domainName']}/{request['stage']}",
+        connected_at=now,
+        expires_at=now + life,
+        token_expires_at=datetime.fromtimestamp(int(token_expires_at), UTC) if token_expires_at else None,
+    )
+
+
+def acknowledged_ids(event: dict[str, Any]) -> list[str]:
+    """The message ids of an `ack` frame: `id`, or `ids`.
+
+    Raises:
+        InvalidMessage: it has neither, or too many.
+    """
+    try:
+        frame = json.loads(event.get("body") or "")
+    except ValueError:
+        raise InvalidMessage("the frame is not JSON") from None
+    ids = frame.get("ids", [frame.get("id")]) if isinstance(frame, dict) else None
+    if not isinstance(ids, list) or not ids or not all(isinstance(item, str) and item for item in ids):
+        raise InvalidMessage('acknowledge with {"action": "ack", "id": "…"} or {"action": "ack", "ids": ["…"]}')
+    if len(ids) > MAX_IDS_PER_ACKNOWLEDGEMENT:
+        raise InvalidMessage(f"acknowledge at most {MAX_IDS_PER_ACKNOWLEDGEMENT} messages in one frame")
+    return ids
+
+
+def answer(status: int, message: str = "") -> dict[str, Any]:
+    """A proxy integration's answer."""
+    return {"statusCode": status, "body": json.dumps({"message": message}) if message else ""}
+
+
+def accepted(event: dict[str, Any]) -> dict[str, Any]:
+    """The answer that completes a handshake; a client that offered subprotocols must be told the chosen one."""
+    headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
+    offered = [part.strip() for part in headers.get("sec-websocket-protocol", "").split(",")]
+    if SUBPROTOCOL in offered:
+        return {**answer(200), "headers": {"Sec-WebSocket-Protocol": SUBPROTOCOL}}
+    return answer(200)
+
+
+def unavailable(error: ServiceUnavailable) -> dict[str, Any]:
+    """The answer when a service that the request needs cannot be reached."""
+    logger.error("a service is unavailable", extra={"reason": str(error)})
+    count(Metric.ERRORS)
+    return answer(503, "try again in a moment")

@@ -1,0 +1,148 @@
+"""The functions' environment, as typed models: a field is the variable of the same name in capitals.
+
+Nothing else reads the environment. What each function is given stands in `cdk_app/`; a test keeps the two equal.
+"""
+
+import os
+import types
+from dataclasses import MISSING, dataclass, fields
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+T = TypeVar("T")
+
+
+class SettingsError(RuntimeError):
+    """The environment lacks a variable, or holds one that cannot be read."""
+
+
+@dataclass(frozen=True)
+class Authorizer:
+    """How tokens are verified, and which may open what. Exactly one key source is set."""
+
+    token_algorithms: tuple[str, ...]
+    token_issuer: str
+    token_audience: str
+    token_jwks_url: str | None = None
+    token_jwks: str | None = None
+    token_secret_arn: str | None = None
+    token_cookie_name: str | None = None
+    token_required_scope: str | None = None
+    token_contexts_claim: str | None = None
+    allowed_origins: tuple[str, ...] = ()
+    allowed_networks: tuple[str, ...] = ()
+    generate_context_id: bool = False
+
+
+@dataclass(frozen=True)
+class Connect:
+    """Where a connection is stored, for how long, and how many a user may have."""
+
+    connections_table_name: str
+    connection_ttl_minutes: int
+    max_connections_per_user: int
+    connection_limit_policy: Literal["evict_oldest", "refuse"]
+    management_endpoint: str | None = None
+
+
+@dataclass(frozen=True)
+class Disconnect:
+    """Where the connection is stored."""
+
+    connections_table_name: str
+
+
+@dataclass(frozen=True)
+class Acknowledge:
+    """Where the runs wait."""
+
+    callbacks_table_name: str
+
+
+@dataclass(frozen=True)
+class ResolveConnections:
+    """Where the connections are, and how long a message lives that does not say."""
+
+    connections_table_name: str
+    default_ttl_seconds: int
+
+
+@dataclass(frozen=True)
+class PostToConnections:
+    """As for resolving."""
+
+    connections_table_name: str
+    default_ttl_seconds: int
+
+
+@dataclass(frozen=True)
+class PostAndAwaitAcknowledgement:
+    """As for posting, and where the run waits."""
+
+    connections_table_name: str
+    callbacks_table_name: str
+    default_ttl_seconds: int
+
+
+@dataclass(frozen=True)
+class WaitForReconnect:
+    """Where the run waits, and where the connections are."""
+
+    connections_table_name: str
+    callbacks_table_name: str
+    default_ttl_seconds: int
+
+
+@dataclass(frozen=True)
+class Wake:
+    """Where the runs wait."""
+
+    callbacks_table_name: str
+
+
+@dataclass(frozen=True)
+class Ingest:
+    """What ingest starts, and where it puts what it cannot parse."""
+
+    delivery_state_machine_arn: str
+    ingest_dead_letter_queue_url: str
+
+
+def load(model: type[T]) -> T:
+    """Read a model from the environment.
+
+    Raises:
+        SettingsError: names every variable that is missing or cannot be read.
+    """
+    hints = get_type_hints(model)
+    values: dict[str, Any] = {}
+    problems = []
+    for field in fields(model):  # type: ignore[arg-type]
+        variable = field.name.upper()
+        text = os.environ.get(variable)  # noqa: TID251
+        if not text:
+            if field.default is MISSING:
+                problems.append(f"{variable} is not set")
+            continue
+        try:
+            values[field.name] = _convert(text, hints[field.name])
+        except ValueError as error:
+            problems.append(f"{variable}: {error}")
+    if problems:
+        raise SettingsError(f"{model.__name__}: {'; '.join(problems)}")
+    return model(**values)
+
+
+def _convert(text: str, hint: Any) -> Any:
+    if isinstance(hint, types.UnionType):  # X | None, and the variable is set
+        hint = get_args(hint)[0]
+    if get_origin(hint) is tuple:
+        return tuple(part.strip() for part in text.split(",") if part.strip())
+    if get_origin(hint) is Literal:
+        if text not in get_args(hint):
+            raise ValueError(f"must be one of {', '.join(get_args(hint))}")
+        return text
+    if hint is bool:
+        if text not in {"true", "false"}:
+            raise ValueError("must be true or false")
+        return text == "true"
+    return hint(text)

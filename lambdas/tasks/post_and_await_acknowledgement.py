@@ -1,0 +1,31 @@
+"""Post And Await Acknowledgement: post the message; the run goes on when the client acknowledges it."""
+
+from typing import Any
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from lambdas import settings
+from lambdas.adapters.management_api import ManagementApi
+from lambdas.adapters.tables import CallbackTable, ConnectionTable
+from lambdas.core import delivery
+from lambdas.core.clock import SystemClock
+from lambdas.core.errors import ConnectionGone, InvalidMessage, MessageExpired, PostThrottled
+from lambdas.observability import count_posts, instrumented
+
+
+@instrumented(ConnectionGone, InvalidMessage, MessageExpired, PostThrottled)
+def handler(event: dict[str, Any], context: LambdaContext) -> None:
+    """Answer nothing: the acknowledgement carries the run's output."""
+    environment = settings.load(settings.PostAndAwaitAcknowledgement)
+    attempt = delivery.Attempt.from_task(event, default_ttl_seconds=environment.default_ttl_seconds)
+    callbacks = CallbackTable(environment.callbacks_table_name)
+    with delivery.awaiting_acknowledgement(attempt, event["taskToken"], callbacks=callbacks, clock=SystemClock()):
+        receipt = delivery.post(
+            attempt,
+            attempt.targets(event),
+            connections=ConnectionTable(environment.connections_table_name),
+            sockets=ManagementApi(),
+            clock=SystemClock(),
+        )
+        count_posts(receipt)
+        receipt.require_delivery()

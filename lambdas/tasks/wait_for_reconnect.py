@@ -1,0 +1,29 @@
+"""Wait For Reconnect: park the run until its recipient connects."""
+
+from typing import Any
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from lambdas import settings
+from lambdas.adapters.runs import WaitingRuns
+from lambdas.adapters.tables import CallbackTable, ConnectionTable
+from lambdas.core import delivery
+from lambdas.core.clock import SystemClock
+from lambdas.core.errors import AttemptsExhausted, InvalidMessage, MessageExpired
+from lambdas.observability import instrumented
+
+
+@instrumented(AttemptsExhausted, InvalidMessage, MessageExpired)
+def handler(event: dict[str, Any], context: LambdaContext) -> None:
+    """Answer nothing: the wake carries the state's output."""
+    environment = settings.load(settings.WaitForReconnect)
+    delivery.park_for_reconnect(
+        delivery.Attempt.from_task(event, default_ttl_seconds=environment.default_ttl_seconds),
+        event["taskToken"],
+        tried=event["tried"],
+        max_attempts=event["maxAttempts"],
+        connections=ConnectionTable(environment.connections_table_name),
+        callbacks=CallbackTable(environment.callbacks_table_name),
+        tokens=WaitingRuns(),
+        clock=SystemClock(),
+    )

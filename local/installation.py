@@ -1,0 +1,123 @@
+"""A deployed Ringback on this machine: where everything is, and clients for it."""
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import boto3
+import botocore.session
+from botocore.config import Config
+
+from local import settings
+from local.errors import NotRunning
+
+if TYPE_CHECKING:
+    from mypy_boto3_apigatewaymanagementapi import ApiGatewayManagementApiClient
+    from mypy_boto3_cloudformation import CloudFormationClient
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_lambda import LambdaClient
+    from mypy_boto3_sns import SNSClient
+    from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_stepfunctions import SFNClient
+
+
+def aws_session() -> boto3.Session:
+    """A session that takes nothing from the developer's own AWS set-up: no variable, no profile, no file."""
+    core = botocore.session.Session()
+    core.session_var_map.update(
+        {
+            name: (None, None, default, convert)
+            for name, (_file, _variable, default, convert) in core.SESSION_VARIABLES.items()
+            if name not in {"config_file", "credentials_file"}
+        }
+        | {name: (None, None, os.devnull, None) for name in ("config_file", "credentials_file")}
+    )
+    return boto3.Session(
+        aws_access_key_id=settings.ACCESS_KEY_ID,
+        aws_secret_access_key=settings.SECRET_ACCESS_KEY,
+        region_name=settings.REGION,
+        botocore_session=core,
+    )
+
+
+class Clients:
+    """Clients for one MiniStack, each made when it is first used."""
+
+    def __init__(self, endpoint: str) -> None:
+        self.endpoint = endpoint
+        self.session = aws_session()
+        # No proxy stands between this machine and itself.
+        self.config = Config(proxies={}, max_pool_connections=64)
+
+    @cached_property
+    def stepfunctions(self) -> "SFNClient":
+        return self.session.client("stepfunctions", endpoint_url=self.endpoint, config=self.config)
+
+    @cached_property
+    def dynamodb(self) -> "DynamoDBClient":
+        return self.session.client("dynamodb", endpoint_url=self.endpoint, config=self.config)
+
+    @cached_property
+    def sns(self) -> "SNSClient":
+        return self.session.client("sns", endpoint_url=self.endpoint, config=self.config)
+
+    @cached_property
+    def sqs(self) -> "SQSClient":
+        return self.session.client("sqs", endpoint_url=self.endpoint, config=self.config)
+
+    @cached_property
+    def functions(self) -> "LambdaClient":
+        return self.session.client("lambda", endpoint_url=self.endpoint, config=self.config)
+
+    @cached_property
+    def cloudformation(self) -> "CloudFormationClient":
+        return self.session.client("cloudformation", endpoint_url=self.endpoint, config=self.config)
+
+    def connections(self, api_endpoint: str) -> "ApiGatewayManagementApiClient":
+        """The management API (`@connections`) of the WebSocket API at this address."""
+        return self.session.client("apigatewaymanagementapi", endpoint_url=api_endpoint, config=self.config)
+
+
+@dataclass(frozen=True)
+class Installation:
+    """What `build/local.json` holds."""
+
+    endpoint: str
+    websocket_url: str
+    delivery_state_machine_arn: str
+    message_topic_arn: str
+    dead_letter_queue_url: str
+    ingest_dead_letter_queue_url: str
+    connections_table_name: str
+    callbacks_table_name: str
+    disconnect_function_name: str
+    token_command: str
+
+    @classmethod
+    def load(cls, file: Path = settings.INSTALLATION_FILE) -> Self:
+        """Read the installation of the run that is up.
+
+        Raises:
+            NotRunning
+        """
+        try:
+            return cls(**json.loads(file.read_text()))
+        except FileNotFoundError:
+            raise NotRunning("Ringback does not run on this machine. `make up` starts it.") from None
+
+    def save(self, file: Path = settings.INSTALLATION_FILE) -> None:
+        """Write it down for other programs."""
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(asdict(self), indent=2) + "\n")
+
+    @cached_property
+    def clients(self) -> Clients:
+        return Clients(self.endpoint)
+
+    @property
+    def management_url(self) -> str:
+        """Where posts to connections go."""
+        return self.websocket_url.replace("ws://", "http://", 1)

@@ -1,0 +1,111 @@
+"""The envelope: what a backend hands over, whichever way it comes in.
+
+The JSON form is camelCase. Unknown fields are refused, so that a typing error is an answer and not a lost option.
+"""
+
+from contextlib import suppress
+from datetime import datetime
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AliasChoices,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+from pydantic.alias_generators import to_camel
+
+MAX_TTL_SECONDS = 30 * 24 * 3600
+MAX_ACK_TIMEOUT_SECONDS = 3600
+
+
+def _rfc3339(value: object) -> object:
+    """Let only RFC 3339 text in UTC be a time: a number has no unit, and the state machine reads the same text."""
+    if isinstance(value, datetime):
+        return value
+    if isinstance(value, str) and value[10:11] == "T" and value.endswith("Z"):
+        with suppress(ValueError):
+            return datetime.fromisoformat(value)
+    raise ValueError("give the time in UTC as RFC 3339, for example 2030-01-31T12:00:00Z")
+
+
+# Printable ASCII without '#', which joins the parts of a table key. Anything wider invites look-alikes.
+_PRINTABLE = r'^[!-"$-~]+$'
+User = Annotated[str, StringConstraints(pattern=_PRINTABLE, max_length=255)]
+Context = Annotated[str, StringConstraints(pattern=_PRINTABLE, max_length=64)]
+ContextId = Annotated[str, StringConstraints(pattern=_PRINTABLE, max_length=128)]
+MessageId = Annotated[str, StringConstraints(pattern=_PRINTABLE, max_length=128)]
+Timestamp = Annotated[AwareDatetime, BeforeValidator(_rfc3339)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        alias_generator=to_camel,
+        populate_by_name=True,
+    )
+
+
+class Recipient(_Strict):
+    """Who, and which conversation or screen of theirs."""
+
+    user: User
+    context: Context
+    context_id: ContextId
+
+
+class Envelope(_Strict):
+    """One message for one recipient.
+
+    ``expires_at`` (UTC) and ``ttl_seconds`` (from acceptance) exclude each other; with neither, the stage's
+    default life applies. ``sequence`` and ``is_final`` travel to the client as they are.
+    """
+
+    id: MessageId | None = None
+    recipient: Recipient
+    # `messageType` is what older WebSocket publishers call it.
+    type: Annotated[
+        str,
+        StringConstraints(min_length=1, max_length=128),
+        Field(validation_alias=AliasChoices("type", "messageType")),
+    ] = "message"
+    payload: JsonValue
+    ack: Literal["none", "client"] = "none"
+    ack_timeout_seconds: Annotated[int, Field(ge=1, le=MAX_ACK_TIMEOUT_SECONDS)] | None = None
+    expires_at: Timestamp | None = None
+    ttl_seconds: Annotated[int, Field(ge=1, le=MAX_TTL_SECONDS)] | None = None
+    correlation_id: Annotated[str, StringConstraints(min_length=1, max_length=128)] | None = None
+    sequence: Annotated[int, Field(ge=0)] | None = None
+    is_final: bool | None = None
+
+    @model_validator(mode="after")
+    def _one_end_of_life(self) -> Self:
+        if self.expires_at is not None and self.ttl_seconds is not None:
+            raise ValueError("give expiresAt or ttlSeconds, not both")
+        return self
+
+
+def describe(error: ValidationError) -> str:
+    """Say what is wrong with an envelope, field by field, without repeating any of its values."""
+    problems = []
+    for item in error.errors(include_url=False, include_input=False, include_context=False):
+        field = ".".join(str(part) for part in item["loc"]) or "envelope"
+        problems.append(f"{field}: {item['msg']}")
+    return "; ".join(problems)
+
+
+def parse(value: Any) -> Envelope:
+    """Read an envelope from its JSON form (already decoded).
+
+    Raises:
+        pydantic.ValidationError: what is wrong; `describe` puts it into words that are safe to log.
+    """
+    return Envelope.model_validate(value)
