@@ -2,7 +2,8 @@
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -27,14 +28,9 @@ if TYPE_CHECKING:
 def aws_session() -> boto3.Session:
     """A session that takes nothing from the developer's own AWS set-up: no variable, no profile, no file."""
     core = botocore.session.Session()
-    core.session_var_map.update(
-        {
-            name: (None, None, default, convert)
-            for name, (_file, _variable, default, convert) in core.SESSION_VARIABLES.items()
-            if name not in {"config_file", "credentials_file"}
-        }
-        | {name: (None, None, os.devnull, None) for name in ("config_file", "credentials_file")}
-    )
+    nowhere = {name: (None, None, *rest) for name, (_file, _variable, *rest) in core.SESSION_VARIABLES.items()}
+    no_files = dict.fromkeys(("config_file", "credentials_file"), (None, None, os.devnull, None))
+    core.session_var_map.update(nowhere | no_files)
     return boto3.Session(
         aws_access_key_id=settings.ACCESS_KEY_ID,
         aws_secret_access_key=settings.SECRET_ACCESS_KEY,
@@ -104,9 +100,14 @@ class Installation:
             NotRunning
         """
         try:
-            return cls(**json.loads(file.read_text()))
+            return cls.of(json.loads(file.read_text()))
         except FileNotFoundError:
             raise NotRunning("Ringback does not run on this machine. `make up` starts it.") from None
+
+    @classmethod
+    def of(cls, values: Mapping[str, str]) -> Self:
+        """From values by name; what has no field here is left out."""
+        return cls(**{field.name: values[field.name] for field in fields(cls)})
 
     def save(self, file: Path = settings.INSTALLATION_FILE) -> None:
         """Write it down for other programs."""

@@ -13,6 +13,8 @@ ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build"
 DIRECTORY = BUILD / "local"
 INSTALLATION_FILE = BUILD / "local.json"
+# Python and node; not resolved, or it would be the base interpreter's folder.
+TOOLS = Path(sys.executable).parent
 
 MINISTACK_VERSION = "1.5.33"
 HOST = "127.0.0.1"
@@ -92,4 +94,4 @@ def _aws() -> dict[str, str]:
 
 def _path() -> str:
     """The virtualenv first: its node runs the CDK, its python the app."""
-    return os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])  # noqa: TID251
+    return os.pathsep.join([str(TOOLS), os.environ.get("PATH", os.defpath)])  # noqa: TID251

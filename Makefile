@@ -1,0 +1,64 @@
+# Every target does its own set-up: a fresh machine needs Python 3.11 or newer, and make.
+PYTHON ?= python3
+PORT ?= 4566
+STAGE ?= dev
+
+export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/node_modules/.bin:$(PATH)
+TOOLS := .venv/.ready node_modules/.ready
+UV_VERSION = $(shell sed -n '/^name = "uv"$$/{n;s/version = "\(.*\)"/\1/p;}' uv.lock)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-e2e check format synth deploy up down clean
+
+help: ## Say what there is
+	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name what; do printf '  %-12s %s\n' "$$name" "$$what"; done
+
+setup: $(TOOLS) ## Install everything into .venv and node_modules
+
+.venv/.ready: pyproject.toml uv.lock
+	@$(PYTHON) -c 'import sys; sys.exit("Ringback needs Python 3.11 or newer; name one with make PYTHON=...") if sys.version_info < (3, 11) else None'
+	@test -x .venv/bin/python || $(PYTHON) -m venv .venv
+	@test -x .venv/bin/uv || .venv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@echo "Installing the Python side"
+	@.venv/bin/uv sync --quiet --frozen --compile-bytecode
+	@touch $@
+
+node_modules/.ready: package.json package-lock.json .venv/.ready
+	@echo "Installing the CDK command"
+	@npm ci --silent --no-audit --no-fund
+	@touch $@
+
+demo: $(TOOLS) ## Play the delivery scenes on the local stack, with real WebSocket clients
+	@python -m local demo
+
+test: $(TOOLS) ## Run all quick tests: unit, contract, statemachine, integration, infrastructure
+	@pytest -n 2 --dist loadgroup tests --ignore tests/e2e
+
+test-e2e: $(TOOLS) ## Run the slow tests: the deployed stack on the local cloud, real sockets
+	@pytest tests/e2e
+
+check: $(TOOLS) ## Format, lint, types, import rules, state machine lint
+	@ruff format --check
+	@ruff check
+	@mypy
+	@lint-imports
+	@pytest -q tests/contract/test_asl_contract.py
+
+format: $(TOOLS) ## Mend format and imports
+	@ruff format
+	@ruff check --fix
+
+synth: $(TOOLS) ## Synthesize the stack of STAGE under cdk-nag
+	@cdk synth --quiet --no-notices -c stage=$(STAGE)
+
+deploy: $(TOOLS) ## Deploy STAGE into the AWS account that the environment names
+	@cdk deploy --no-notices -c stage=$(STAGE)
+
+up: $(TOOLS) ## Start the local stack on PORT, print how to use it, stay until Ctrl-C
+	@python -m local up --port $(PORT)
+
+down: $(TOOLS) ## Stop a local stack that is left over
+	@python -m local down
+
+clean: ## Remove what was built and installed
+	@rm -rf build cdk.out .venv node_modules .mypy_cache .pytest_cache .ruff_cache

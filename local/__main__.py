@@ -1,0 +1,105 @@
+"""`python -m local`: up, down, status, token."""
+
+import argparse
+import signal
+import sys
+from pathlib import Path
+
+from local import cloud, settings, stack
+from local.errors import LocalError
+from local.installation import Installation
+from local.instructions import instructions
+from local.tokens import Keys
+
+
+def main() -> int:
+    """Run one command; its exit code is 1 when something is not as it should be, and the text says what to do."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGHUP, _interrupt)
+    arguments = _parser().parse_args()
+    try:
+        return int(arguments.command(arguments))
+    except LocalError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nStopped; nothing is left running.")
+        return 0
+
+
+def _up(arguments: argparse.Namespace) -> int:
+    with stack.running(settings.DIRECTORY, port=arguments.port) as started:
+        started.installation.save()
+        try:
+            print(instructions(started.installation))
+            print("Ringback is up. Ctrl-C stops it.", flush=True)
+            started.cloud.wait()
+        finally:
+            settings.INSTALLATION_FILE.unlink(missing_ok=True)
+    return 0
+
+
+def _down(_arguments: argparse.Namespace) -> int:
+    stopped = cloud.stop(settings.DIRECTORY)
+    settings.INSTALLATION_FILE.unlink(missing_ok=True)
+    print("Stopped; nothing is left running." if stopped else "There is nothing to stop.")
+    return 0
+
+
+def _status(_arguments: argparse.Namespace) -> int:
+    if not cloud.is_running(settings.DIRECTORY):
+        print("Ringback does not run on this machine. `make up` starts it.")
+        return 1
+    if not settings.INSTALLATION_FILE.exists():
+        print("Ringback is starting.")
+        return 1
+    installation = Installation.load()
+    if not cloud.answers(installation.endpoint):
+        print(f"{installation.endpoint} does not answer. `make down` stops what is left.")
+        return 1
+    print(instructions(installation))
+    return 0
+
+
+def _token(arguments: argparse.Namespace) -> int:
+    claims = {}
+    if arguments.scope:
+        claims["scope"] = arguments.scope
+    if arguments.context:
+        claims["contexts"] = [f"{arguments.context}/{arguments.context_id}"]
+    print(Keys.load(arguments.directory).token(arguments.user, ttl_seconds=arguments.ttl_seconds, **claims))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m local", description="Ringback on this machine.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    up = commands.add_parser("up", help="start, deploy, and stay until Ctrl-C")
+    up.add_argument("--port", type=int, default=settings.DEFAULT_PORT)
+    up.set_defaults(command=_up)
+
+    down = commands.add_parser("down", help="stop what an earlier `up` has left")
+    down.set_defaults(command=_down)
+
+    status = commands.add_parser("status", help="whether it runs, and how to use it")
+    status.set_defaults(command=_status)
+
+    token = commands.add_parser("token", help="print a token for the run that is up")
+    token.add_argument("--user", required=True)
+    token.add_argument("--context", help="opens this context only, where the stage restricts tokens to contexts")
+    token.add_argument("--context-id", default="*", help="opens this conversation of the context only")
+    token.add_argument("--scope", help="scopes, separated by spaces")
+    token.add_argument("--ttl-seconds", type=int, default=3600)
+    token.add_argument("--directory", type=Path, default=settings.DIRECTORY, help=argparse.SUPPRESS)
+    token.set_defaults(command=_token)
+    return parser
+
+
+def _interrupt(*_: object) -> None:
+    """Being told to end is Ctrl-C by other means."""
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())

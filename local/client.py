@@ -1,0 +1,106 @@
+"""A WebSocket client as a person would have one: it connects, receives, drops and comes back."""
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Self
+from urllib.parse import urlencode
+
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection, connect
+
+_HANDSHAKE_SECONDS = 20
+_MAX_FRAME_BYTES = 256 * 1024
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A frame as it arrived."""
+
+    text: str
+    arrived_at: float  # time.monotonic()
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """Its JSON object."""
+        body: dict[str, Any] = json.loads(self.text)
+        return body
+
+
+@dataclass
+class Client:
+    """One recipient's client. `frames` holds all that arrived, over all its connections."""
+
+    websocket_url: str
+    token: str
+    context: str
+    context_id: str
+    acknowledges: bool = False
+    frames: list[Frame] = field(default_factory=list)
+    connected_at: float = 0.0
+    _socket: ClientConnection | None = None
+    _news: threading.Condition = field(default_factory=threading.Condition)
+
+    def connect(self) -> Self:
+        """Open a connection; raises `websockets.exceptions.InvalidStatus` when it is refused."""
+        query = urlencode({"context": self.context, "contextId": self.context_id})
+        self._socket = connect(
+            f"{self.websocket_url}?{query}",
+            additional_headers={"Authorization": f"Bearer {self.token}"} if self.token else None,
+            open_timeout=_HANDSHAKE_SECONDS,
+            max_size=_MAX_FRAME_BYTES,
+            compression=None,
+            proxy=None,
+        )
+        self.connected_at = time.monotonic()
+        threading.Thread(target=self._receive, args=(self._socket,), daemon=True).start()
+        return self
+
+    def drop(self) -> None:
+        """Lose the connection without a closing handshake, as in a tunnel."""
+        if self._socket:
+            self._socket.socket.shutdown(socket.SHUT_RDWR)
+            self._socket.close()
+            self._socket = None
+
+    def close(self) -> None:
+        """Close in good order."""
+        if self._socket:
+            self._socket.close()
+            self._socket = None
+
+    def send(self, frame: dict[str, Any]) -> None:
+        """Send one frame."""
+        if self._socket is None:
+            raise RuntimeError("the client is not connected")
+        self._socket.send(json.dumps(frame))
+
+    def messages(self, message_id: str) -> list[Frame]:
+        """Every frame that carried this message."""
+        return [frame for frame in list(self.frames) if frame.body.get("id") == message_id]
+
+    def await_message(self, message_id: str, *, seconds: float = 20) -> Frame:
+        """Wait for a message."""
+        self.await_frames(lambda: bool(self.messages(message_id)), f"message {message_id}", seconds=seconds)
+        return self.messages(message_id)[0]
+
+    def await_frames(self, arrived: Callable[[], bool], what: str, *, seconds: float = 20) -> None:
+        """Wait until the frames that arrived satisfy a condition; raises `TimeoutError` naming what did not come."""
+        with self._news:
+            if not self._news.wait_for(arrived, timeout=seconds):
+                raise TimeoutError(f"{what} did not arrive within {seconds:g} s")
+
+    def _receive(self, connection: ClientConnection) -> None:
+        try:
+            for text in connection:
+                frame = Frame(str(text), time.monotonic())
+                with self._news:
+                    self.frames.append(frame)
+                    self._news.notify_all()
+                if self.acknowledges and frame.body.get("kind") == "message":
+                    connection.send(json.dumps({"action": "ack", "id": frame.body["id"]}))
+        except ConnectionClosed:
+            return

@@ -1,0 +1,87 @@
+"""What `make up` prints: where everything is, and commands to copy."""
+
+import json
+import shlex
+
+from local import settings
+from local.installation import Installation
+
+_USER, _CONTEXT, _CONTEXT_ID = "ana", "chat", "42"
+
+
+def instructions(installation: Installation) -> str:
+    """Text for a terminal. The commands run as they stand, from the project's folder."""
+    return f"""
+Endpoint                {installation.endpoint}
+WebSocket               {installation.websocket_url}
+Delivery state machine  {installation.delivery_state_machine_arn}
+Message topic           {installation.message_topic_arn}
+Dead letter queue       {installation.dead_letter_queue_url}
+
+A client. The token can also travel as a subprotocol (-s bearer -s TOKEN), as browsers need it:
+
+{client_command(installation)}
+
+A message, as a run of its own:
+
+{start_execution_command(installation)}
+
+A message through the topic:
+
+{publish_command(installation)}
+
+What could not be delivered:
+
+{dead_letters_command(installation)}
+"""
+
+
+def client_command(installation: Installation) -> str:
+    """wscat, a stock client, run by the node in the virtualenv."""
+    url = f"{installation.websocket_url}?context={_CONTEXT}&contextId={_CONTEXT_ID}"
+    token = f"$({installation.token_command} --user {_USER})"
+    return f'PATH="{settings.TOOLS}:$PATH" npx --yes wscat -c {shlex.quote(url)} -H "Authorization: Bearer {token}"'
+
+
+def start_execution_command(installation: Installation) -> str:
+    envelope = {
+        "recipient": {"user": _USER, "context": _CONTEXT, "contextId": _CONTEXT_ID},
+        "payload": {"text": "Hello from a run"},
+    }
+    return _aws(
+        installation,
+        "stepfunctions start-execution",
+        **{"state-machine-arn": installation.delivery_state_machine_arn, "input": json.dumps(envelope)},
+    )
+
+
+def publish_command(installation: Installation) -> str:
+    attributes = {"user": _USER, "context": _CONTEXT, "contextId": _CONTEXT_ID}
+    typed = {name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()}
+    return _aws(
+        installation,
+        "sns publish",
+        **{
+            "topic-arn": installation.message_topic_arn,
+            "message": json.dumps({"text": "Hello from the topic"}),
+            "message-attributes": json.dumps(typed),
+        },
+    )
+
+
+def dead_letters_command(installation: Installation) -> str:
+    return _aws(
+        installation,
+        "sqs receive-message",
+        **{"queue-url": installation.dead_letter_queue_url, "max-number-of-messages": "10"},
+    )
+
+
+def _aws(installation: Installation, operation: str, **options: str) -> str:
+    """An AWS CLI command that cannot reach the real AWS, whatever profile the person uses."""
+    credentials = f"AWS_ACCESS_KEY_ID={settings.ACCESS_KEY_ID} AWS_SECRET_ACCESS_KEY={settings.SECRET_ACCESS_KEY}"
+    lines = [
+        f"{credentials} aws {operation} --endpoint-url {installation.endpoint} --region {settings.REGION}",
+        *(f"  --{name} {shlex.quote(value)}" for name, value in options.items()),
+    ]
+    return " \\\n".join(lines)

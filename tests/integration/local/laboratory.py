@@ -1,0 +1,181 @@
+"""Small functions, machines and WebSocket APIs on a MiniStack of the tests' own, made in milliseconds."""
+
+import io
+import json
+import textwrap
+import time
+import uuid
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, TypeVar
+
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import ClientConnection, connect
+
+from local import settings
+from local.cloud import Cloud
+from local.installation import Clients
+
+_ROLE = f"arn:aws:iam::{settings.ACCOUNT}:role/any"
+PATIENCE_SECONDS = 20
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Laboratory:
+    """One MiniStack, and how to put things into it."""
+
+    cloud: Cloud
+
+    @cached_property
+    def clients(self) -> Clients:
+        return Clients(self.cloud.endpoint)
+
+    @cached_property
+    def gateway(self) -> Any:
+        return self._client("apigatewayv2")
+
+    @cached_property
+    def logs(self) -> Any:
+        return self._client("logs")
+
+    def function(self, source: str, *, timeout_seconds: int = 10) -> str:
+        """A function whose module is this source; returns its ARN."""
+        content = io.BytesIO()
+        with zipfile.ZipFile(content, "w") as package:
+            package.writestr("index.py", textwrap.dedent(source))
+        created = self.clients.functions.create_function(
+            FunctionName=unique("function"),
+            Runtime="python3.13",
+            Role=_ROLE,
+            Handler="index.handler",
+            Code={"ZipFile": content.getvalue()},
+            Timeout=timeout_seconds,
+        )
+        return created["FunctionArn"]
+
+    def invoke(self, function: str, payload: object = None) -> tuple[str | None, Any]:
+        """The kind of error, if it is one, and what came back."""
+        answer = self.clients.functions.invoke(FunctionName=function, Payload=json.dumps(payload))
+        return answer.get("FunctionError"), json.loads(answer["Payload"].read())
+
+    def log(self, function: str) -> str:
+        """Everything a function has logged so far."""
+        group = f"/aws/lambda/{function.rpartition(':')[2]}"
+        if not self.logs.describe_log_groups(logGroupNamePrefix=group)["logGroups"]:
+            return ""
+        return "\n".join(event["message"] for event in self.logs.filter_log_events(logGroupName=group)["events"])
+
+    def machine(self, state: Mapping[str, Any], *, query_language: str = "JSONata") -> str:
+        """A machine of one state; returns its ARN."""
+        definition = {
+            "QueryLanguage": query_language,
+            "StartAt": "Only",
+            "States": {"Only": {"Type": "Task", "End": True, **state}},
+        }
+        created = self.clients.stepfunctions.create_state_machine(
+            name=unique("machine"), definition=json.dumps(definition), roleArn=_ROLE
+        )
+        return created["stateMachineArn"]
+
+    def start(self, machine: str, data: object = None) -> str:
+        started = self.clients.stepfunctions.start_execution(stateMachineArn=machine, input=json.dumps(data or {}))
+        return started["executionArn"]
+
+    def outcome(self, execution: str) -> Any:
+        """How an execution ended, once it has."""
+
+        def ended() -> Any:
+            described = self.clients.stepfunctions.describe_execution(executionArn=execution)
+            return described if described["status"] != "RUNNING" else None
+
+        return wait_for(ended)
+
+    def run(self, state: Mapping[str, Any], data: object = None, *, query_language: str = "JSONata") -> Any:
+        return self.outcome(self.start(self.machine(state, query_language=query_language), data))
+
+    def websocket_api(
+        self, *, connect: str | None = None, default: str | None = None, authorizer: str | None = None
+    ) -> "WebSocketApi":
+        """An API whose routes and authorizer are these functions (ARNs)."""
+        created = self.gateway.create_api(
+            Name=unique("api"), ProtocolType="WEBSOCKET", RouteSelectionExpression="$request.body.action"
+        )
+        api = WebSocketApi(self, created["ApiId"])
+        self.gateway.create_stage(ApiId=api.id, StageName="test")
+        authorization: dict[str, Any] = {}
+        if authorizer:
+            made = self.gateway.create_authorizer(
+                ApiId=api.id, Name="authorizer", AuthorizerType="REQUEST", AuthorizerUri=_invocation(authorizer)
+            )
+            authorization = {"AuthorizationType": "CUSTOM", "AuthorizerId": made["AuthorizerId"]}
+        if connect:
+            api.route("$connect", connect, **authorization)
+        if default:
+            api.route("$default", default)
+        return api
+
+    def _client(self, service: Any) -> Any:
+        return self.clients.session.client(service, endpoint_url=self.cloud.endpoint, config=self.clients.config)
+
+
+@dataclass(frozen=True)
+class WebSocketApi:
+    """An API that clients can connect to."""
+
+    laboratory: Laboratory
+    id: str
+
+    @property
+    def path(self) -> str:
+        return f"{self.laboratory.cloud.endpoint}/_aws/execute-api/{self.id}/test"
+
+    def route(self, key: str, function: str, **options: Any) -> str:
+        integration = self.laboratory.gateway.create_integration(
+            ApiId=self.id, IntegrationType="AWS_PROXY", IntegrationUri=_invocation(function)
+        )
+        created = self.laboratory.gateway.create_route(
+            ApiId=self.id, RouteKey=key, Target=f"integrations/{integration['IntegrationId']}", **options
+        )
+        return str(created["RouteId"])
+
+    def connect(self, *subprotocols: Any) -> ClientConnection:
+        url = self.path.replace("http://", "ws://", 1)
+        return connect(url, subprotocols=subprotocols or None, proxy=None)
+
+    def refusal(self) -> int:
+        """The status that a handshake which must not succeed is answered with."""
+        try:
+            self.connect().close()
+        except InvalidStatus as error:
+            return error.response.status_code
+        raise AssertionError("the handshake succeeded")
+
+    def post(self, connection_id: str, data: bytes) -> int:
+        """The status that the management API answers a post with."""
+        client = self.laboratory.clients.connections(self.path)
+        try:
+            answer = client.post_to_connection(ConnectionId=connection_id, Data=data)
+        except client.exceptions.ClientError as error:
+            answer = error.response  # type: ignore[assignment] - the same shape
+        return answer["ResponseMetadata"]["HTTPStatusCode"]
+
+
+def unique(prefix: str) -> str:
+    return f"{prefix}-{uuid.uuid4().hex[:12]}"
+
+
+def wait_for(observe: Callable[[], T | None]) -> T:
+    """What there is to see, once there is something."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while (seen := observe()) is None:
+        assert time.monotonic() < deadline, "nothing happened"
+        time.sleep(0.02)
+    return seen
+
+
+def _invocation(function: str) -> str:
+    return f"arn:aws:apigateway:{settings.REGION}:lambda:path/2015-03-31/functions/{function}/invocations"
