@@ -1,7 +1,8 @@
 # Every target does its own set-up: a fresh machine needs Python 3.11 or newer, and make.
 PYTHON ?= python3
-PORT ?= 4566
+PORT ?= 4600
 STAGE ?= dev
+SETTINGS ?=
 
 export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/node_modules/.bin:$(PATH)
 TOOLS := .venv/.ready node_modules/.ready
@@ -48,11 +49,11 @@ format: $(TOOLS) ## Mend format and imports
 	@ruff format
 	@ruff check --fix
 
-synth: $(TOOLS) ## Synthesize the stack of STAGE under cdk-nag
-	@cdk synth --quiet --no-notices -c stage=$(STAGE)
+synth: $(TOOLS) ## Synthesize the stack of STAGE (with SETTINGS) under cdk-nag
+	@cdk synth --quiet --no-notices -c stage=$(STAGE) $(if $(SETTINGS),-c settings='$(SETTINGS)')
 
-deploy: $(TOOLS) ## Deploy STAGE into the AWS account that the environment names
-	@cdk deploy --no-notices -c stage=$(STAGE)
+deploy: $(TOOLS) ## Deploy STAGE (with SETTINGS) into the AWS account that the environment names
+	@cdk deploy --no-notices -c stage=$(STAGE) $(if $(SETTINGS),-c settings='$(SETTINGS)')
 
 up: $(TOOLS) ## Start the local stack on PORT, print how to use it, stay until Ctrl-C
 	@python -m local up --port $(PORT)

@@ -4,18 +4,23 @@ Payloads, tokens and events are never logged or traced: no event logging, no cap
 """
 
 import functools
+import warnings
 from collections.abc import Callable
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from aws_lambda_powertools import Logger, Metrics, Tracer
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from lambdas.core.delivery import Receipt
+if TYPE_CHECKING:  # the authorizer's cold start does without the rules of a delivery
+    from lambdas.core.delivery import Receipt
 
 Event = TypeVar("Event")
 Result = TypeVar("Result")
+
+# Most calls of most functions count nothing that is worth a line.
+warnings.filterwarnings("ignore", message="No application metrics to publish")
 
 logger = Logger()
 metrics = Metrics()
@@ -46,7 +51,7 @@ def count(metric: Metric, number: int = 1) -> None:
         metrics.add_metric(name=metric, unit=MetricUnit.Count, value=number)
 
 
-def count_posts(receipt: Receipt) -> None:
+def count_posts(receipt: "Receipt") -> None:
     """Count what became of a message's posts."""
     count(Metric.POSTED, len(receipt.posted))
     count(Metric.GONE, len(receipt.gone))

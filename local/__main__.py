@@ -1,11 +1,14 @@
-"""`python -m local`: up, down, status, token."""
+"""`python -m local`: up, down, status, token, demo."""
 
 import argparse
 import signal
 import sys
 from pathlib import Path
 
+from rich.console import Console
+
 from local import cloud, settings, stack
+from local.demo.play import play
 from local.errors import LocalError
 from local.installation import Installation
 from local.instructions import instructions
@@ -14,6 +17,7 @@ from local.tokens import Keys
 
 def main() -> int:
     """Run one command; its exit code is 1 when something is not as it should be, and the text says what to do."""
+    signal.signal(signal.SIGINT, _interrupt)  # also where a shell started us in the background
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGHUP, _interrupt)
     arguments = _parser().parse_args()
@@ -71,6 +75,12 @@ def _token(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _demo(_arguments: argparse.Namespace) -> int:
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    with stack.running(settings.BUILD / "demo", report=lambda line: console.print(line, style="dim")) as started:
+        return 0 if play(started.installation, started.keys, settings.BUILD / "demo.json", console) else 1
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m local", description="Ringback on this machine.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -84,6 +94,9 @@ def _parser() -> argparse.ArgumentParser:
 
     status = commands.add_parser("status", help="whether it runs, and how to use it")
     status.set_defaults(command=_status)
+
+    demo = commands.add_parser("demo", help="play the delivery scenes on a stack of its own")
+    demo.set_defaults(command=_demo)
 
     token = commands.add_parser("token", help="print a token for the run that is up")
     token.add_argument("--user", required=True)

@@ -5,12 +5,14 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, Self
 from urllib.parse import urlencode
 
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
+from websockets.typing import Subprotocol
 
 _HANDSHAKE_SECONDS = 20
 _MAX_FRAME_BYTES = 256 * 1024
@@ -39,38 +41,46 @@ class Client:
     context: str
     context_id: str
     acknowledges: bool = False
+    as_subprotocol: bool = False  # how a browser brings its token, which cannot set headers
     frames: list[Frame] = field(default_factory=list)
     connected_at: float = 0.0
     _socket: ClientConnection | None = None
+    _open: ExitStack = field(default_factory=ExitStack)
     _news: threading.Condition = field(default_factory=threading.Condition)
 
     def connect(self) -> Self:
         """Open a connection; raises `websockets.exceptions.InvalidStatus` when it is refused."""
         query = urlencode({"context": self.context, "contextId": self.context_id})
-        self._socket = connect(
+        handshake = connect(
             f"{self.websocket_url}?{query}",
-            additional_headers={"Authorization": f"Bearer {self.token}"} if self.token else None,
+            subprotocols=[Subprotocol("bearer"), Subprotocol(self.token)] if self.as_subprotocol else None,
+            additional_headers=None if self.as_subprotocol else self._headers(),
             open_timeout=_HANDSHAKE_SECONDS,
             max_size=_MAX_FRAME_BYTES,
             compression=None,
             proxy=None,
+            legacy=False,
         )
+        self._socket = self._open.enter_context(handshake)
         self.connected_at = time.monotonic()
         threading.Thread(target=self._receive, args=(self._socket,), daemon=True).start()
         return self
+
+    @property
+    def subprotocol(self) -> str | None:
+        """The subprotocol that the server chose."""
+        return self._socket.subprotocol if self._socket else None
 
     def drop(self) -> None:
         """Lose the connection without a closing handshake, as in a tunnel."""
         if self._socket:
             self._socket.socket.shutdown(socket.SHUT_RDWR)
-            self._socket.close()
-            self._socket = None
+        self.close()
 
     def close(self) -> None:
         """Close in good order."""
-        if self._socket:
-            self._socket.close()
-            self._socket = None
+        self._socket = None
+        self._open.close()
 
     def send(self, frame: dict[str, Any]) -> None:
         """Send one frame."""
@@ -92,6 +102,9 @@ class Client:
         with self._news:
             if not self._news.wait_for(arrived, timeout=seconds):
                 raise TimeoutError(f"{what} did not arrive within {seconds:g} s")
+
+    def _headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token}"} if self.token else {}
 
     def _receive(self, connection: ClientConnection) -> None:
         try:

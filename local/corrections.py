@@ -5,14 +5,18 @@ a test that runs with and without it (`tests/integration/local/test_corrections.
 the right thing by itself: then the correction goes. A correction whose place has gone fails at start.
 """
 
+import hashlib
 import json
+import tempfile
 import threading
+import zipfile
 from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.client import responses
 from importlib import metadata
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -41,6 +45,8 @@ def apply() -> None:
         raise CorrectionError(f"These corrections are for MiniStack {settings.MINISTACK_VERSION}, not for {version}.")
     for correction in (
         _raising_handlers,
+        _silent_handlers,
+        _code_unpacked_once,
         _callers_wait_for_a_worker,
         _computed_timeouts,
         _raising_callback_tasks,
@@ -69,6 +75,8 @@ def _replace(module: ModuleType, name: str, make: Callable[[Any], Any]) -> None:
 
 _RAISED = "ringback.local/raised"
 _WORKER_REPORTS = 'json.dumps({"status": "error", "error": str(e), "trace": traceback.format_exc()})'
+_WORKER_HAS_ANSWERED = "        _real_stdout.flush()\n"
+_WORKER_ENDS = f"{_WORKER_HAS_ANSWERED}\nrun()"
 _WORKER_SHOULD_REPORT = f"""json.dumps({{"status": "ok", "result": {{"{_RAISED}": {{
                 "errorMessage": str(e), "errorType": type(e).__name__, "requestId": context.aws_request_id,
                 "stackTrace": traceback.format_tb(e.__traceback__)[1:]}}}}}})"""
@@ -83,13 +91,7 @@ def _raising_handlers() -> None:
     Here the worker answers an exception as it answers a result, in an envelope that is opened one level up, where
     nothing is killed any more. A worker that exits or times out is still replaced.
     """
-    if lambda_runtime._PYTHON_WORKER_SCRIPT.count(_WORKER_REPORTS) != 1:
-        raise CorrectionError("MiniStack's Python worker reports exceptions in another way now.")
-    _replace(
-        lambda_runtime,
-        "_PYTHON_WORKER_SCRIPT",
-        lambda script: script.replace(_WORKER_REPORTS, _WORKER_SHOULD_REPORT),
-    )
+    _rewrite_worker(_WORKER_REPORTS, _WORKER_SHOULD_REPORT)
 
     def make(upstream: Callable[..., Json]) -> Callable[..., Json]:
         def execute(func: Json, event: Any, request_id: str) -> Json:
@@ -107,6 +109,55 @@ def _raising_handlers() -> None:
         return execute
 
     _replace(lambda_svc, "_execute_function_warm", make)
+
+
+def _silent_handlers() -> None:
+    """A handler that logs nothing.
+
+    AWS answers as soon as the handler does. MiniStack waits 50 ms for a first line of log; here it gets an empty one.
+    """
+    _rewrite_worker(_WORKER_ENDS, f"{_WORKER_HAS_ANSWERED}        print(flush=True)\nrun()")
+
+
+def _rewrite_worker(part: str, replacement: str) -> None:
+    """Change the script that runs a Python handler."""
+
+    def make(script: str) -> str:
+        if script.count(part) != 1:
+            raise CorrectionError(f"MiniStack's Python worker has changed; there is no single {part!r} any more.")
+        return script.replace(part, replacement)
+
+    _replace(lambda_runtime, "_PYTHON_WORKER_SCRIPT", make)
+
+
+def _code_unpacked_once() -> None:
+    """A function's code and layers.
+
+    AWS starts an environment in a fraction of a second. MiniStack unpacks the code and every layer for each worker
+    anew, and Python compiles them anew: seconds, and a hundred megabytes for a handful of workers.
+    Here the same package is unpacked once, and workers get links to it.
+    """
+    unpacking = threading.Lock()
+
+    class SharedZipFile(zipfile.ZipFile):
+        def extractall(self, path: Any = None, members: Any = None, pwd: Any = None) -> None:
+            assert self.filename  # noqa: S101 - MiniStack opens them by name
+            digest = hashlib.sha256(Path(self.filename).read_bytes()).hexdigest()
+            shared = Path(tempfile.gettempdir()) / "unpacked" / digest
+            with unpacking:
+                if not shared.exists():
+                    unfinished = shared.with_suffix(".unfinished")
+                    super().extractall(unfinished, members, pwd)
+                    unfinished.rename(shared)
+            Path(path).rmdir()  # MiniStack has made it, empty
+            Path(path).symlink_to(shared)
+
+    def make(upstream: ModuleType) -> ModuleType:
+        shared = ModuleType(upstream.__name__)
+        vars(shared).update(vars(upstream), ZipFile=SharedZipFile)
+        return shared
+
+    _replace(lambda_runtime, "zipfile", make)
 
 
 def _callers_wait_for_a_worker() -> None:

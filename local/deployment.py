@@ -20,7 +20,6 @@ from local.installation import Clients
 
 STACK = "Ringback-local"
 APP = (sys.executable, "-m", "cdk_app")
-LOG = "deployment.log"
 
 _CDK = settings.ROOT / "node_modules" / ".bin" / "cdk"
 _BOOTSTRAP_STACK = "CDKToolkit"
@@ -75,7 +74,7 @@ def _is_bootstrapped(cloud: Cloud) -> bool:
 
 
 def _cdk(cloud: Cloud, *arguments: str) -> None:
-    log = cloud.directory / LOG
+    log = cloud.directory / f"cdk-{arguments[0]}.log"
     command = [str(_CDK), *arguments, "--no-notices", "--no-version-reporting"]
     with _process(command, log, settings.cdk_environment(endpoint=cloud.endpoint)) as process:
         code = process.wait()
@@ -87,7 +86,7 @@ def _cdk(cloud: Cloud, *arguments: str) -> None:
 @contextlib.contextmanager
 def _process(command: Sequence[str], log: Path, environment: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
     """A process and what it starts, all gone at the end, whatever the end is."""
-    with log.open("ab") as output:
+    with log.open("wb") as output:
         process = subprocess.Popen(  # noqa: S603 - our own tool
             command,
             cwd=settings.ROOT,

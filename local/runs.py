@@ -54,8 +54,8 @@ class Run:
 
     @property
     def attempts(self) -> int:
-        """How many attempts it took: every resolve, and every wait that a connection ended."""
-        return self.states.count("Resolve Connections") + len(self.woken_by)
+        """How many attempts it took: each ends in a wait or in success."""
+        return self.states.count("Wait For Reconnect") + (self.status == "SUCCEEDED")
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,15 @@
 """The whole of Ringback on this machine: MiniStack, keys for tokens, and the CDK app deployed."""
 
 import contextlib
-import re
 import shlex
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from local import cloud, deployment, settings
 from local.cloud import Cloud
+from local.errors import DeploymentFailed
 from local.installation import Installation
 from local.tokens import Keys
 
@@ -30,18 +30,31 @@ def running(directory: Path, *, port: int | None = None, report: deployment.Repo
     Raises:
         AlreadyRunning, PortBusy, CloudFailed, DeploymentFailed
     """
-    report(f"MiniStack {settings.MINISTACK_VERSION}")
     with cloud.running(directory, port=port) as started:
+        report(f"MiniStack {settings.MINISTACK_VERSION} at {started.endpoint}")
         keys = Keys.make()
         keys.save(started.directory)
         outputs = deployment.deploy(started, {"token": keys.stage_settings()}, report=report)
-        yield Stack(read_outputs(outputs, started), started, keys)
+        installation = read_outputs(outputs, endpoint=started.endpoint, directory=started.directory)
+        try:
+            yield Stack(installation, started, keys)
+        finally:
+            Keys.remove(started.directory)
 
 
-def read_outputs(outputs: Mapping[str, str], started: Cloud) -> Installation:
-    """The stack's outputs, under the names that Python uses."""
-    named = {re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower(): value for name, value in outputs.items()}
-    return Installation.of({**named, "endpoint": started.endpoint, "token_command": token_command(started.directory)})
+def read_outputs(outputs: Mapping[str, str], *, endpoint: str, directory: Path) -> Installation:
+    """The stack's outputs, under the names that Python uses.
+
+    Raises:
+        DeploymentFailed: an output is missing.
+    """
+    names = {field.name.replace("_", ""): field.name for field in fields(Installation)}
+    values = {names.get(output.lower(), output): value for output, value in outputs.items()}
+    values |= {"endpoint": endpoint, "token_command": token_command(directory)}
+    try:
+        return Installation.of(values)
+    except KeyError as missing:
+        raise DeploymentFailed(f"The stack has no output for {missing}.") from None
 
 
 def token_command(directory: Path) -> str:

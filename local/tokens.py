@@ -47,14 +47,19 @@ class Keys:
 
     def save(self, directory: Path) -> None:
         """Keep the private key where only its owner can read it."""
+        self.remove(directory)
         file = directory / KEY_FILE
-        file.unlink(missing_ok=True)
         file.touch(mode=0o600)
         file.write_bytes(
             self.private.private_bytes(
                 serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
             )
         )
+
+    @staticmethod
+    def remove(directory: Path) -> None:
+        """Forget the keys of a run that is over: nothing accepts their tokens any more."""
+        (directory / KEY_FILE).unlink(missing_ok=True)
 
     def stage_settings(self) -> dict[str, Any]:
         """The `token` part of the stage's settings."""

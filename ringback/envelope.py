@@ -3,8 +3,9 @@
 The JSON form is camelCase. Unknown fields are refused, so that a typing error is an answer and not a lost option.
 """
 
+import re
 from contextlib import suppress
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -25,11 +26,15 @@ MAX_TTL_SECONDS = 30 * 24 * 3600
 MAX_ACK_TIMEOUT_SECONDS = 3600
 
 
+# Narrower than `datetime.fromisoformat`, which also reads 2030-W05-4T12Z; JSONata's $toMillis does not.
+_RFC3339_UTC = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?Z")
+
+
 def _rfc3339(value: object) -> object:
     """Let only RFC 3339 text in UTC be a time: a number has no unit, and the state machine reads the same text."""
     if isinstance(value, datetime):
-        return value
-    if isinstance(value, str) and value[10:11] == "T" and value.endswith("Z"):
+        return value.astimezone(UTC) if value.tzinfo else value
+    if isinstance(value, str) and _RFC3339_UTC.fullmatch(value):
         with suppress(ValueError):
             return datetime.fromisoformat(value)
     raise ValueError("give the time in UTC as RFC 3339, for example 2030-01-31T12:00:00Z")
@@ -97,15 +102,23 @@ def describe(error: ValidationError) -> str:
     """Say what is wrong with an envelope, field by field, without repeating any of its values."""
     problems = []
     for item in error.errors(include_url=False, include_input=False, include_context=False):
-        field = ".".join(str(part) for part in item["loc"]) or "envelope"
+        # The keys inside a payload are the backend's own words, like its values.
+        path = item["loc"][:1] if item["loc"][:1] == ("payload",) else item["loc"]
+        field = ".".join(map(_printable, path)) or "envelope"
         problems.append(f"{field}: {item['msg']}")
     return "; ".join(problems)
 
 
+def _printable(name: object) -> str:
+    """Name a field that somebody else named, in a text that logs and queue attributes take."""
+    text = "".join(character if character.isprintable() else "?" for character in str(name)[:65])
+    return text if len(text) < 65 else f"{text[:64]}…"
+
+
 def parse(value: Any) -> Envelope:
-    """Read an envelope from its JSON form (already decoded).
+    """Read an envelope from its JSON form (already decoded), which has the camelCase names only.
 
     Raises:
         pydantic.ValidationError: what is wrong; `describe` puts it into words that are safe to log.
     """
-    return Envelope.model_validate(value)
+    return Envelope.model_validate(value, by_alias=True, by_name=False)

@@ -204,7 +204,7 @@ def _secrets_manager() -> "SecretsManagerClient":
     import boto3
     from botocore.config import Config
 
-    config = Config(connect_timeout=2, read_timeout=2, retries={"mode": "standard", "total_max_attempts": 3})
+    config = Config(connect_timeout=2, read_timeout=2, retries={"mode": "standard", "total_max_attempts": 2})
     return boto3.client("secretsmanager", config=config)
 
 

@@ -88,20 +88,15 @@ class Grant:
     context: str
     context_id: str
     token_expires_at: int
-    subprotocol: str | None
 
     def as_context(self) -> dict[str, str]:
-        """The form in which API Gateway repeats it on every later event: flat, and text only.
-
-        ``subprotocol`` is there only if the token came as one; `$connect` must answer it.
-        """
-        context = {
+        """The form in which API Gateway repeats it on every later event: flat, and text only."""
+        return {
             "user": self.user,
             "context": self.context,
             "contextId": self.context_id,
             "tokenExpiresAt": str(self.token_expires_at),
         }
-        return context | ({"subprotocol": self.subprotocol} if self.subprotocol else {})
 
 
 def authorize(event: Mapping[str, Any], settings: Authorizer, keys: TokenKeys, now: datetime) -> Grant:
@@ -135,7 +130,6 @@ def authorize(event: Mapping[str, Any], settings: Authorizer, keys: TokenKeys, n
         context=context,
         context_id=context_id,
         token_expires_at=int(claims["exp"]),
-        subprotocol=_SUBPROTOCOL if token.source is TokenSource.SUBPROTOCOL else None,
     )
 
 
@@ -270,6 +264,7 @@ def _in_cookies(values: Iterable[str], cookie_name: str) -> Iterable[Token]:
 
 
 def _in_subprotocols(values: Sequence[str]) -> Iterable[Token]:
+    """The token beside ``bearer``; `$connect` may answer that, for in any other form it is refused here."""
     offers = [offer.strip(_BLANKS) for value in values for offer in value.split(",")]
     if not any(offer.lower() == _SUBPROTOCOL for offer in offers):
         return

@@ -1,7 +1,7 @@
 """The rules of a delivery: resolve, post, park, wake, acknowledge. One function for each thing a run does."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Self
@@ -20,9 +20,9 @@ from lambdas.core.model import Callback, Connection, Message, timestamp, utc
 from lambdas.core.ports import CallbackStore, Clock, ConnectionStore, PostResult, Sockets, TaskTokens
 from ringback.envelope import Recipient
 
-# API Gateway answers 410 until `$connect` has returned, and that function's timeout is 5 s: before that
+# API Gateway answers 410 until `$connect` has returned, and that function's timeout is 10 s: before that
 # age a 410 says nothing, and the row must stay.
-YOUNG_CONNECTION = timedelta(seconds=6)
+YOUNG_CONNECTION = timedelta(seconds=11)
 POST_AGAIN_AFTER_SECONDS = (0.1, 0.2, 0.4, 0.8)
 
 
@@ -116,7 +116,8 @@ def post(
 ) -> Receipt:
     """Post the message to every connection, and forget the connections that are gone.
 
-    A young connection's 410, a 429 and a failure are tried again for a moment before they count.
+    A young connection's 410, a 429 and a failure are tried again for a moment before they count. A connection
+    whose life or token has ended counts as gone: a run can hold it for longer than that.
 
     Raises:
         InvalidMessage, MessageExpired: it cannot be posted, or no more.
@@ -129,15 +130,21 @@ def post(
     for delay in (0.0, *POST_AGAIN_AFTER_SECONDS):
         if delay:
             clock.sleep(delay)
+        again = []
         for connection in pending:
-            results[connection.connection_id] = sockets.post(connection, frame)
-        pending = [target for target in pending if _is_worth_another(results[target.connection_id], target, clock)]
+            # Its age when the post is made: by the time of the answer its handshake may have ended.
+            young = _is_young(connection, clock)
+            result = sockets.post(connection, frame) if connection.is_open(clock.now()) else PostResult.GONE
+            results[connection.connection_id] = result
+            if result in {PostResult.THROTTLED, PostResult.FAILED} or (result is PostResult.GONE and young):
+                again.append(connection)
+        pending = again
         if not pending:
             break
     for connection in targets:
         result = results[connection.connection_id]
         receipt.of(result).append(connection.connection_id)
-        if result is PostResult.GONE and not _is_young(connection, clock):
+        if result is PostResult.GONE and connection not in pending:
             _forget(connection, connections)
     return receipt
 
@@ -203,7 +210,8 @@ def awaiting_acknowledgement(
     try:
         yield
     except Exception:
-        callbacks.remove_acknowledgement(callback)
+        with suppress(StoreUnavailable):  # what went wrong inside is the answer; a callback left behind does no harm
+            callbacks.remove_acknowledgement(callback)
         raise
 
 
@@ -247,12 +255,6 @@ def woken(connections: Sequence[Connection], *, by: str) -> dict[str, Any]:
 def _require_life(message: Message, clock: Clock) -> None:
     if clock.now() >= message.expires_at:
         raise MessageExpired(f"its life ended at {message.expires_at.isoformat()}")
-
-
-def _is_worth_another(result: PostResult, connection: Connection, clock: Clock) -> bool:
-    return result in {PostResult.THROTTLED, PostResult.FAILED} or (
-        result is PostResult.GONE and _is_young(connection, clock)
-    )
 
 
 def _is_young(connection: Connection, clock: Clock) -> bool:

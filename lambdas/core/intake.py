@@ -43,7 +43,9 @@ def accept(body: str, attributes: Mapping[str, str], *, queue_message_id: str, s
         value, fallback_id=queue_message_id, accepted_at=sent_at, default_ttl_seconds=MAX_TTL_SECONDS
     )
     message_frame(message, attempt=1, sent_at=sent_at)
-    envelope = {**value, "id": message.id}
+    # The state machine reads the same fields, and for JSONata a null is there.
+    given = {name: item for name, item in value.items() if item is not None or name == "payload"}
+    envelope = {**given, "id": message.id}
     if envelope.pop("ttlSeconds", None) is not None:
         envelope["expiresAt"] = timestamp(message.expires_at)
     return Accepted(execution_name(message.id), json.dumps(envelope, ensure_ascii=False, separators=(",", ":")))
@@ -70,6 +72,8 @@ def _from_body(body: str) -> dict[str, Any]:
 
 def _from_attributes(body: str, attributes: Mapping[str, str]) -> dict[str, Any]:
     rest = dict(attributes)
+    if twice := {"recipient", "payload"} & set(rest):
+        raise InvalidMessage(f"{', '.join(sorted(twice))}: no attribute; the body is the payload")
     recipient = {name: rest.pop(name) for name in _RECIPIENT_ATTRIBUTES if name in rest}
     payload: Any = body
     # `contentType: text/plain` keeps a text that happens to be JSON, such as 42, a text.
@@ -94,4 +98,7 @@ def _json(text: str) -> Any:
     def refuse(constant: str) -> Any:
         raise ValueError(f"{constant} is not JSON")
 
-    return json.loads(text, parse_constant=refuse)
+    try:
+        return json.loads(text, parse_constant=refuse)
+    except RecursionError:
+        raise InvalidMessage("the body is nested too deep") from None

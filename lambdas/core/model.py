@@ -10,6 +10,9 @@ from lambdas.core.errors import InvalidMessage
 from ringback import envelope
 from ringback.envelope import Recipient
 
+# An envelope can have thousands of wrong fields, and a run's cause holds 32,768 characters, JSON and all.
+MAX_REASON = 1_000
+
 
 @dataclass(frozen=True, slots=True)
 class Connection:
@@ -91,7 +94,8 @@ class Message:
         try:
             parsed = envelope.parse(value)
         except ValidationError as error:
-            raise InvalidMessage(envelope.describe(error)) from None
+            reason = envelope.describe(error)
+            raise InvalidMessage(reason if len(reason) <= MAX_REASON else f"{reason[:MAX_REASON]} …") from None
         life = timedelta(seconds=parsed.ttl_seconds or default_ttl_seconds)
         return cls(
             id=parsed.id or fallback_id,

@@ -88,7 +88,10 @@ class Deliveries(Protocol):
     """The delivery state machine."""
 
     def start(self, name: str, envelope_json: str) -> bool:
-        """Start a run; False if the name is taken, so that the message has been accepted before."""
+        """Start a run; False if the name is taken, so that the message has been accepted before.
+
+        True also for a run that is under way with the same envelope: to the service, that is the same start.
+        """
 
 
 class RejectedMessages(Protocol):

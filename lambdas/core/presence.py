@@ -48,8 +48,9 @@ def admit(
 
 def _evict(old: Connection, connections: ConnectionStore, sockets: Sockets) -> None:
     try:
-        connections.delete(old.recipient, old.connection_id)
+        # In this order: a socket without a row would stay open, and nobody would know.
         sockets.close(old)
+        connections.delete(old.recipient, old.connection_id)
     except ServiceUnavailable:
         # The new connection is admitted; the surplus is met again at the next handshake.
         return

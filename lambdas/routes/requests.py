@@ -10,6 +10,7 @@ from lambdas.observability import Metric, count, logger
 from ringback.envelope import Recipient
 
 MAX_IDS_PER_ACKNOWLEDGEMENT = 100
+MAX_ID_LENGTH = 128
 SUBPROTOCOL = "bearer"
 
 
@@ -46,14 +47,19 @@ def acknowledged_ids(event: dict[str, Any]) -> list[str]:
     """
     try:
         frame = json.loads(event.get("body") or "")
-    except ValueError:
+    except (ValueError, RecursionError):
         raise InvalidMessage("the frame is not JSON") from None
     ids = frame.get("ids", [frame.get("id")]) if isinstance(frame, dict) else None
-    if not isinstance(ids, list) or not ids or not all(isinstance(item, str) and item for item in ids):
+    if not isinstance(ids, list) or not ids or not all(map(_is_id, ids)):
         raise InvalidMessage('acknowledge with {"action": "ack", "id": "…"} or {"action": "ack", "ids": ["…"]}')
     if len(ids) > MAX_IDS_PER_ACKNOWLEDGEMENT:
         raise InvalidMessage(f"acknowledge at most {MAX_IDS_PER_ACKNOWLEDGEMENT} messages in one frame")
     return ids
+
+
+def _is_id(value: object) -> bool:
+    """Whether it can be a message's id; what is none could be no key of a table either."""
+    return isinstance(value, str) and 0 < len(value) <= MAX_ID_LENGTH and value.isprintable()
 
 
 def answer(status: int, message: str = "") -> dict[str, Any]:

@@ -5,6 +5,7 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
+import rich.box
 from rich.console import Console
 from rich.table import Table
 
@@ -63,7 +64,7 @@ def _warm_up(stage: Stage) -> None:
 
 
 def _table(findings: list[Finding]) -> Table:
-    table = Table("scene", "", "run", title="Ringback, all the way")
+    table = Table("scene", "", "run", title="Ringback, all the way", box=rich.box.SIMPLE)
     for heading in ("transitions", "lag, ms", "attempts"):
         table.add_column(heading, justify="right")
     for finding in findings:

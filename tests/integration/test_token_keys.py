@@ -195,8 +195,7 @@ ROTATED = b"\x00\xff" * 16
 
 
 @pytest.fixture
-def secrets(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+def secrets() -> Iterator[Any]:
     token_keys._secrets_manager.cache_clear()
     with mock_aws():
         yield boto3.client("secretsmanager")

@@ -5,16 +5,27 @@ from collections.abc import Iterator
 import pytest
 
 from local import cloud
+from local.cloud import Cloud
 from tests.integration.local.laboratory import Laboratory
 
 
 @pytest.fixture(scope="session")
-def corrected(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laboratory]:
+def corrected_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     with cloud.running(tmp_path_factory.mktemp("corrected")) as running:
-        yield Laboratory(running)
+        yield running
+
+
+@pytest.fixture
+def corrected(corrected_cloud: Cloud) -> Laboratory:
+    return Laboratory(corrected_cloud.endpoint)
 
 
 @pytest.fixture(scope="session")
-def uncorrected(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laboratory]:
+def uncorrected_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     with cloud.running(tmp_path_factory.mktemp("uncorrected"), corrected=False) as running:
-        yield Laboratory(running)
+        yield running
+
+
+@pytest.fixture
+def uncorrected(uncorrected_cloud: Cloud) -> Laboratory:
+    return Laboratory(uncorrected_cloud.endpoint)

@@ -9,14 +9,17 @@ import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from botocore.exceptions import ClientError
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from local import settings
-from local.cloud import Cloud
 from local.installation import Clients
+
+if TYPE_CHECKING:
+    from mypy_boto3_apigatewaymanagementapi import ApiGatewayManagementApiClient
 
 _ROLE = f"arn:aws:iam::{settings.ACCOUNT}:role/any"
 PATIENCE_SECONDS = 20
@@ -28,11 +31,11 @@ T = TypeVar("T")
 class Laboratory:
     """One MiniStack, and how to put things into it."""
 
-    cloud: Cloud
+    endpoint: str
 
     @cached_property
     def clients(self) -> Clients:
-        return Clients(self.cloud.endpoint)
+        return Clients(self.endpoint)
 
     @cached_property
     def gateway(self) -> Any:
@@ -46,7 +49,8 @@ class Laboratory:
         """A function whose module is this source; returns its ARN."""
         content = io.BytesIO()
         with zipfile.ZipFile(content, "w") as package:
-            package.writestr("index.py", textwrap.dedent(source))
+            # A ZipInfo has no time of its own: the same source is the same package.
+            package.writestr(zipfile.ZipInfo("index.py"), textwrap.dedent(source))
         created = self.clients.functions.create_function(
             FunctionName=unique("function"),
             Runtime="python3.13",
@@ -85,17 +89,29 @@ class Laboratory:
         started = self.clients.stepfunctions.start_execution(stateMachineArn=machine, input=json.dumps(data or {}))
         return started["executionArn"]
 
-    def outcome(self, execution: str) -> Any:
-        """How an execution ended, once it has."""
+    def outcome(self, execution: str, *, patience_seconds: float = PATIENCE_SECONDS) -> Any:
+        """How an execution ended, once it has, or how it stands when patience ends."""
+        deadline = time.monotonic() + patience_seconds
 
-        def ended() -> Any:
+        def settled() -> Any:
             described = self.clients.stepfunctions.describe_execution(executionArn=execution)
-            return described if described["status"] != "RUNNING" else None
+            return described if described["status"] != "RUNNING" or time.monotonic() > deadline else None
 
-        return wait_for(ended)
+        return wait_for(settled)
 
     def run(self, state: Mapping[str, Any], data: object = None, *, query_language: str = "JSONata") -> Any:
         return self.outcome(self.start(self.machine(state, query_language=query_language), data))
+
+    def create_stack(self, template: Mapping[str, Any]) -> Any:
+        """A stack as it is once CloudFormation has done with it."""
+        name = unique("stack")
+        self.clients.cloudformation.create_stack(StackName=name, TemplateBody=json.dumps(template))
+
+        def settled() -> Any:
+            stack = self.clients.cloudformation.describe_stacks(StackName=name)["Stacks"][0]
+            return None if stack["StackStatus"].endswith("IN_PROGRESS") else stack
+
+        return wait_for(settled)
 
     def websocket_api(
         self, *, connect: str | None = None, default: str | None = None, authorizer: str | None = None
@@ -109,17 +125,21 @@ class Laboratory:
         authorization: dict[str, Any] = {}
         if authorizer:
             made = self.gateway.create_authorizer(
-                ApiId=api.id, Name="authorizer", AuthorizerType="REQUEST", AuthorizerUri=_invocation(authorizer)
+                ApiId=api.id,
+                Name="authorizer",
+                AuthorizerType="REQUEST",
+                AuthorizerUri=_invocation(authorizer),
+                IdentitySource=[],
             )
             authorization = {"AuthorizationType": "CUSTOM", "AuthorizerId": made["AuthorizerId"]}
         if connect:
             api.route("$connect", connect, **authorization)
         if default:
-            api.route("$default", default)
+            api.route("$default", default, answers=True)
         return api
 
     def _client(self, service: Any) -> Any:
-        return self.clients.session.client(service, endpoint_url=self.cloud.endpoint, config=self.clients.config)
+        return self.clients.session.client(service, endpoint_url=self.endpoint, config=self.clients.config)
 
 
 @dataclass(frozen=True)
@@ -129,18 +149,25 @@ class WebSocketApi:
     laboratory: Laboratory
     id: str
 
+    @cached_property
+    def _management(self) -> "ApiGatewayManagementApiClient":
+        return self.laboratory.clients.connections(self.path)
+
     @property
     def path(self) -> str:
-        return f"{self.laboratory.cloud.endpoint}/_aws/execute-api/{self.id}/test"
+        return f"{self.laboratory.endpoint}/_aws/execute-api/{self.id}/test"
 
-    def route(self, key: str, function: str, **options: Any) -> str:
+    def route(self, key: str, function: str, *, answers: bool = False, **options: Any) -> None:
         integration = self.laboratory.gateway.create_integration(
             ApiId=self.id, IntegrationType="AWS_PROXY", IntegrationUri=_invocation(function)
         )
         created = self.laboratory.gateway.create_route(
             ApiId=self.id, RouteKey=key, Target=f"integrations/{integration['IntegrationId']}", **options
         )
-        return str(created["RouteId"])
+        if answers:
+            self.laboratory.gateway.create_route_response(
+                ApiId=self.id, RouteId=created["RouteId"], RouteResponseKey="$default"
+            )
 
     def connect(self, *subprotocols: Any) -> ClientConnection:
         url = self.path.replace("http://", "ws://", 1)
@@ -149,19 +176,18 @@ class WebSocketApi:
     def refusal(self) -> int:
         """The status that a handshake which must not succeed is answered with."""
         try:
-            self.connect().close()
+            with self.connect():
+                raise AssertionError("the handshake succeeded")
         except InvalidStatus as error:
             return error.response.status_code
-        raise AssertionError("the handshake succeeded")
 
     def post(self, connection_id: str, data: bytes) -> int:
         """The status that the management API answers a post with."""
-        client = self.laboratory.clients.connections(self.path)
         try:
-            answer = client.post_to_connection(ConnectionId=connection_id, Data=data)
-        except client.exceptions.ClientError as error:
-            answer = error.response  # type: ignore[assignment] - the same shape
-        return answer["ResponseMetadata"]["HTTPStatusCode"]
+            self._management.post_to_connection(ConnectionId=connection_id, Data=data)
+        except ClientError as error:
+            return error.response["ResponseMetadata"]["HTTPStatusCode"]
+        return 200
 
 
 def unique(prefix: str) -> str:

@@ -1,0 +1,12 @@
+"""`python -m cdk_app`: what the CDK command runs."""
+
+import sys
+
+from cdk_app.app import make_app
+from cdk_app.assets import BundlingError
+from cdk_app.settings import SettingsError
+
+try:
+    make_app().synth()
+except (BundlingError, SettingsError) as error:
+    sys.exit(str(error))

@@ -1,0 +1,82 @@
+"""The delivery machine: one execution carries one message."""
+
+from collections.abc import Mapping
+
+from aws_cdk import RemovalPolicy
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_stepfunctions as sfn
+from constructs import Construct
+
+from cdk_app import assets, findings
+from cdk_app.encryption import Encryption
+from cdk_app.functions import Handler
+from cdk_app.logs import LogGroups
+from cdk_app.queues import dead_letter_queue
+
+DEFINITION = assets.ROOT / "statemachines" / "delivery.asl.json"
+
+
+class Delivery(Construct):
+    """The state machine, and the queue for what it could not deliver."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        tasks: Mapping[str, Handler],
+        parameters: Mapping[str, int],
+        log_groups: LogGroups,
+        encryption: Encryption,
+        removal: RemovalPolicy,
+    ) -> None:
+        """Make them.
+
+        Args:
+            scope: the stack.
+            construct_id: the name below it.
+            tasks: the functions that the states call; the definition has `${<name>FunctionArn}` for each.
+            parameters: the numbers that the definition has placeholders for.
+            log_groups: make its log.
+            encryption: of the queue and the log.
+            removal: what becomes of the dead letters with the stack.
+        """
+        super().__init__(scope, construct_id)
+        self.dead_letter_queue = dead_letter_queue(self, "DeadLetterQueue", encryption=encryption, removal=removal)
+        role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("states.amazonaws.com"))
+        self.state_machine = sfn.StateMachine(
+            self,
+            "StateMachine",
+            state_machine_type=sfn.StateMachineType.STANDARD,
+            definition_body=sfn.DefinitionBody.from_string(DEFINITION.read_text("utf-8")),
+            definition_substitutions={
+                "DeadLetterQueueUrl": self.dead_letter_queue.queue_url,
+                **{f"{name}FunctionArn": task.function.function_arn for name, task in tasks.items()},
+                **{name: str(value) for name, value in parameters.items()},
+            },
+            role=role,
+            logs=sfn.LogOptions(
+                destination=log_groups.make(self), level=sfn.LogLevel.ERROR, include_execution_data=False
+            ),
+            tracing_enabled=True,
+        )
+        role.add_to_principal_policy(
+            iam.PolicyStatement(
+                actions=["lambda:InvokeFunction"], resources=[task.function.function_arn for task in tasks.values()]
+            )
+        )
+        role.add_to_principal_policy(
+            iam.PolicyStatement(actions=["sqs:SendMessage"], resources=[self.dead_letter_queue.queue_arn])
+        )
+        encryption.allow_writing(role)
+        findings.accept(
+            role,
+            "IAM5[Resource::*]",
+            because="X-Ray and the delivery of logs to CloudWatch know no resources; what the states do is exact.",
+        )
+        findings.accept(
+            self.state_machine,
+            "SF1",
+            because="Errors only, without execution data: the others would put payloads and task tokens into logs.",
+        )
+        findings.accept(self.dead_letter_queue, "SQS3", because="This is the dead letter queue, of the state machine.")

@@ -1,0 +1,131 @@
+"""The functions, every one made the same way."""
+
+from collections.abc import Mapping
+
+from aws_cdk import Duration, Stack
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from constructs import Construct
+
+from cdk_app import assets, findings
+from cdk_app.logs import LogGroups
+from cdk_app.settings import StageSettings
+
+RUNTIME = lambda_.Runtime.PYTHON_3_13
+
+Environment = Mapping[str, str | int | bool | tuple[str, ...] | None]
+
+
+class Handler(Construct):
+    """One function, with a role and a log group of its own. Its role may write logs and traces, and nothing else."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        module: str,
+        *,
+        code: lambda_.Code,
+        layer: lambda_.ILayerVersion,
+        architecture: lambda_.Architecture,
+        log_groups: LogGroups,
+        environment: Mapping[str, str],
+        timeout: Duration,
+        memory_mb: int,
+    ) -> None:
+        super().__init__(scope, construct_id(module))
+        self.role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
+        log_group = log_groups.make(self)
+        log_group.grant_write(self.role)
+        self.function = lambda_.Function(
+            self,
+            "Function",
+            handler=f"lambdas.{module}.handler",
+            runtime=RUNTIME,
+            architecture=architecture,
+            code=code,
+            layers=[layer],
+            environment=dict(environment),
+            timeout=timeout,
+            memory_size=memory_mb,
+            role=self.role,
+            log_group=log_group,
+            tracing=lambda_.Tracing.ACTIVE,
+        )
+        self.timeout = timeout
+        findings.accept(
+            self.role,
+            "IAM5[Resource::*]",
+            because="X-Ray's write actions know no resources; every other statement of this role names its own.",
+        )
+        findings.accept(
+            self.function,
+            "L1",
+            because="The dependency layer is built for, and tested on, exactly this version of Python.",
+        )
+
+    def allow(self, *actions: str, on: str) -> None:
+        """Let the function do exactly this, on exactly this."""
+        self.role.add_to_principal_policy(iam.PolicyStatement(actions=list(actions), resources=[on]))
+
+
+class Handlers:
+    """Makes the functions of one stack: one asset, one layer, one set of common variables."""
+
+    def __init__(self, scope: Construct, *, settings: StageSettings, log_groups: LogGroups) -> None:
+        self._scope = scope
+        self._log_groups = log_groups
+        target = assets.host() if settings.is_local else assets.AWS
+        self._architecture = target.architecture
+        self._code = assets.function_code()
+        self._layer = lambda_.LayerVersion(
+            scope,
+            "Dependencies",
+            description=f"{Stack.of(scope).stack_name}: what the functions import ({target.name})",
+            code=assets.layer_code(target),
+            compatible_runtimes=[RUNTIME],
+            compatible_architectures=[target.architecture],
+        )
+        self._common: Environment = {
+            "LOG_LEVEL": settings.log_level,
+            "POWERTOOLS_METRICS_NAMESPACE": "Ringback",
+            "POWERTOOLS_TRACE_DISABLED": True if settings.is_local else None,
+        }
+
+    def make(
+        self, module: str, *, environment: Environment, timeout: Duration | None = None, memory_mb: int = 256
+    ) -> Handler:
+        """Make the function of a module in `lambdas/`, such as `tasks.wait_for_reconnect`.
+
+        Args:
+            module: its name below `lambdas`.
+            environment: the fields of its settings, in capitals; None is left out.
+            timeout: 30 seconds unless told.
+            memory_mb: it buys processor time as well.
+        """
+        variables = {**self._common, "POWERTOOLS_SERVICE_NAME": module.rpartition(".")[2], **environment}
+        return Handler(
+            self._scope,
+            module,
+            code=self._code,
+            layer=self._layer,
+            architecture=self._architecture,
+            log_groups=self._log_groups,
+            environment={name: _text(value) for name, value in variables.items() if value not in (None, "", ())},
+            timeout=timeout or Duration.seconds(30),
+            memory_mb=memory_mb,
+        )
+
+
+def construct_id(module: str) -> str:
+    """`PostToConnections` for `tasks.post_to_connections`."""
+    return "".join(word.capitalize() for word in module.rpartition(".")[2].split("_"))
+
+
+def _text(value: str | int | bool | tuple[str, ...] | None) -> str:  # noqa: FBT001 - any value of a variable
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case tuple():
+            return ",".join(value)
+        case _:
+            return str(value)

@@ -1,0 +1,208 @@
+"""The stack: what there is, who may do what, and where to find it."""
+
+import json
+
+from aws_cdk import CfnOutput, Duration, RemovalPolicy, Stack
+from aws_cdk import aws_iam as iam
+from constructs import Construct
+
+from cdk_app.delivery import Delivery
+from cdk_app.encryption import Encryption
+from cdk_app.functions import Environment, Handlers
+from cdk_app.logs import LogGroups
+from cdk_app.reconnects import Reconnects
+from cdk_app.settings import StageSettings
+from cdk_app.tables import Tables
+from cdk_app.ways_in import WaysIn
+from cdk_app.web_socket_api import WebSocketApi
+
+_MEMORY_FOR_CRYPTOGRAPHY_MB = 512  # with memory comes processor time, and a handshake waits for it
+_PONG = {"kind": "pong"}
+_UNKNOWN_ACTION = {
+    "kind": "error",
+    "error": "UnknownAction",
+    "message": "There are two actions: ack, with the id of a message, and ping.",
+}
+
+
+class RingbackStack(Stack):
+    """Ringback, one stage of it."""
+
+    def __init__(self, scope: Construct, construct_id: str, *, settings: StageSettings) -> None:
+        super().__init__(
+            scope,
+            construct_id,
+            description="Ringback: durable delivery of messages to WebSocket clients",
+            termination_protection=settings.retain_data,
+        )
+        removal = RemovalPolicy.RETAIN if settings.retain_data else RemovalPolicy.DESTROY
+        self.encryption = Encryption(
+            self, "Encryption", customer_managed=settings.encryption == "customer_managed", removal=removal
+        )
+        log_groups = LogGroups(retention_days=settings.log_retention_days, encryption=self.encryption, removal=removal)
+        self.tables = Tables(
+            self, "Tables", encryption=self.encryption, removal=removal, protected=settings.retain_data
+        )
+        self.api = WebSocketApi(self, "WebSocket", settings=settings, log_groups=log_groups)
+
+        make = Handlers(self, settings=settings, log_groups=log_groups).make
+        connections: Environment = {"CONNECTIONS_TABLE_NAME": self.tables.connections.table_name}
+        callbacks: Environment = {"CALLBACKS_TABLE_NAME": self.tables.callbacks.table_name}
+        messages: Environment = {"DEFAULT_TTL_SECONDS": settings.default_ttl_seconds}
+
+        # What Step Functions calls, and the machine that calls it.
+        self.resolve_connections = make("tasks.resolve_connections", environment={**connections, **messages})
+        self.post_to_connections = make("tasks.post_to_connections", environment={**connections, **messages})
+        self.post_and_await_acknowledgement = make(
+            "tasks.post_and_await_acknowledgement", environment={**connections, **callbacks, **messages}
+        )
+        self.wait_for_reconnect = make("tasks.wait_for_reconnect", environment={**connections, **callbacks, **messages})
+        tasks = (
+            self.resolve_connections,
+            self.post_to_connections,
+            self.post_and_await_acknowledgement,
+            self.wait_for_reconnect,
+        )
+        self.delivery = Delivery(
+            self,
+            "Delivery",
+            tasks={task.node.id: task for task in tasks},
+            parameters={
+                "MaxAttempts": settings.max_attempts,
+                "BackoffBaseSeconds": settings.backoff_base_seconds,
+                "BackoffCapSeconds": settings.backoff_cap_seconds,
+                "DefaultTtlSeconds": settings.default_ttl_seconds,
+                "DefaultAckTimeoutSeconds": settings.default_ack_timeout_seconds,
+            },
+            log_groups=log_groups,
+            encryption=self.encryption,
+            removal=removal,
+        )
+
+        # What API Gateway calls. Longer than boto3 tries to reach a table, so that a handshake still gets its 503;
+        # shorter than a connection is young (`lambdas.core.delivery`), so that a handshake has ended by then.
+        longest_try = Duration.seconds(10)
+        self.authorizer = make(
+            "routes.authorizer",
+            environment=_authorizer_environment(settings),
+            timeout=Duration.seconds(10),
+            memory_mb=_MEMORY_FOR_CRYPTOGRAPHY_MB,
+        )
+        self.connect = make(
+            "routes.connect",
+            environment={
+                **connections,
+                "CONNECTION_TTL_MINUTES": settings.connection_ttl_minutes,
+                "MAX_CONNECTIONS_PER_USER": settings.max_connections_per_user,
+                "CONNECTION_LIMIT_POLICY": settings.connection_limit_policy,
+                "MANAGEMENT_ENDPOINT": self.api.management_endpoint,
+            },
+            timeout=longest_try,
+        )
+        self.disconnect = make("routes.disconnect", environment=connections, timeout=longest_try)
+        self.acknowledge = make("routes.acknowledge", environment=callbacks, timeout=longest_try)
+        self.api.authorize(self.authorizer, connect=self.connect)
+        self.api.route("$disconnect", self.disconnect)
+        self.api.route("ack", self.acknowledge)
+        self.api.answer("ping", "Ping", _PONG)
+        self.api.answer("$default", "UnknownAction", _UNKNOWN_ACTION)
+
+        # What streams and queues call.
+        self.wake = make("triggers.wake", environment=callbacks, timeout=Duration.seconds(60))
+        Reconnects(self, "Reconnects", connections=self.tables.connections, wake=self.wake)
+        ingest_timeout = Duration.seconds(30)
+        self.ways_in = WaysIn(
+            self, "WaysIn", handler_timeout=ingest_timeout, encryption=self.encryption, removal=removal
+        )
+        self.ingest = make(
+            "triggers.ingest",
+            environment={
+                "DELIVERY_STATE_MACHINE_ARN": self.delivery.state_machine.state_machine_arn,
+                "INGEST_DEAD_LETTER_QUEUE_URL": self.ways_in.dead_letter_queue.queue_url,
+            },
+            timeout=ingest_timeout,
+        )
+        self.ways_in.feed(self.ingest, max_concurrency=settings.ingest_max_concurrency)
+
+        self._grant(secret_arn=settings.token.secret_arn)
+        self._output()
+
+    def _grant(self, *, secret_arn: str | None) -> None:
+        """Who may do what. Everybody may also write logs and traces; what triggers a function is granted with it."""
+        connections, callbacks = self.tables.connections.table_arn, self.tables.callbacks.table_arn
+
+        if secret_arn:
+            self.authorizer.allow("secretsmanager:GetSecretValue", on=secret_arn)
+
+        self.connect.allow("dynamodb:PutItem", "dynamodb:Query", "dynamodb:DeleteItem", on=connections)
+        self.api.allow_closing(self.connect)
+        self.disconnect.allow("dynamodb:DeleteItem", on=connections)
+        self.acknowledge.allow("dynamodb:GetItem", "dynamodb:DeleteItem", on=callbacks)
+
+        self.resolve_connections.allow("dynamodb:Query", on=connections)
+        self.post_to_connections.allow("dynamodb:DeleteItem", on=connections)
+        self.api.allow_posting(self.post_to_connections)
+        self.post_and_await_acknowledgement.allow("dynamodb:DeleteItem", on=connections)
+        self.post_and_await_acknowledgement.allow("dynamodb:PutItem", "dynamodb:DeleteItem", on=callbacks)
+        self.api.allow_posting(self.post_and_await_acknowledgement)
+        self.wait_for_reconnect.allow("dynamodb:Query", on=connections)
+        self.wait_for_reconnect.allow("dynamodb:PutItem", "dynamodb:DeleteItem", on=callbacks)
+
+        self.wake.allow("dynamodb:Query", "dynamodb:DeleteItem", on=callbacks)
+        self.ingest.allow("states:StartExecution", on=self.delivery.state_machine.state_machine_arn)
+        self.ingest.allow("sqs:SendMessage", on=self.ways_in.dead_letter_queue.queue_arn)
+
+        # A policy of its own: in the role's, Wait For Reconnect would wait for the machine, and the machine for it.
+        iam.Policy(
+            self,
+            "CompleteCallbacks",
+            roles=[self.wait_for_reconnect.role, self.wake.role, self.acknowledge.role],
+            statements=[
+                iam.PolicyStatement(
+                    actions=["states:SendTaskSuccess"], resources=[self.delivery.state_machine.state_machine_arn]
+                )
+            ],
+        )
+
+        self.encryption.allow_reading(self.resolve_connections.role)
+        for handler in (
+            self.connect,
+            self.disconnect,
+            self.acknowledge,
+            self.post_to_connections,
+            self.post_and_await_acknowledgement,
+            self.wait_for_reconnect,
+            self.wake,
+        ):
+            self.encryption.allow_writing(handler.role)
+
+    def _output(self) -> None:
+        for name, value in {
+            "WebSocketUrl": self.api.url,
+            "DeliveryStateMachineArn": self.delivery.state_machine.state_machine_arn,
+            "MessageTopicArn": self.ways_in.topic.topic_arn,
+            "DeadLetterQueueUrl": self.delivery.dead_letter_queue.queue_url,
+            "IngestDeadLetterQueueUrl": self.ways_in.dead_letter_queue.queue_url,
+            "ConnectionsTableName": self.tables.connections.table_name,
+            "CallbacksTableName": self.tables.callbacks.table_name,
+            "DisconnectFunctionName": self.disconnect.function.function_name,
+        }.items():
+            CfnOutput(self, name, value=value)
+
+
+def _authorizer_environment(settings: StageSettings) -> Environment:
+    token = settings.token
+    return {
+        "TOKEN_ALGORITHMS": token.algorithms,
+        "TOKEN_ISSUER": token.issuer,
+        "TOKEN_AUDIENCE": token.audience,
+        "TOKEN_JWKS_URL": token.jwks_url,
+        "TOKEN_JWKS": json.dumps(token.jwks, separators=(",", ":")) if token.jwks else None,
+        "TOKEN_SECRET_ARN": token.secret_arn,
+        "TOKEN_COOKIE_NAME": token.cookie_name,
+        "TOKEN_REQUIRED_SCOPE": token.required_scope,
+        "TOKEN_CONTEXTS_CLAIM": token.contexts_claim,
+        "ALLOWED_ORIGINS": settings.allowed_origins,
+        "ALLOWED_NETWORKS": settings.allowed_networks,
+        "GENERATE_CONTEXT_ID": settings.generate_context_id,
+    }

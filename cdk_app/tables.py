@@ -1,0 +1,40 @@
+"""The two tables: who is connected, and which runs wait for whom."""
+
+from aws_cdk import RemovalPolicy
+from aws_cdk import aws_dynamodb as dynamodb
+from constructs import Construct
+
+from cdk_app.encryption import Encryption
+
+
+class Tables(Construct):
+    """`Connections` and `Callbacks`; one partition is one user's, and expired rows go by themselves."""
+
+    def __init__(
+        self, scope: Construct, construct_id: str, *, encryption: Encryption, removal: RemovalPolicy, protected: bool
+    ) -> None:
+        super().__init__(scope, construct_id)
+        self._encryption = encryption
+        self._removal = removal
+        self._protected = protected
+        # A stored connection wakes the runs that wait for it; deletions wake nobody, but a stream has no filter.
+        self.connections = self._table("Connections", sort_key="context", stream=dynamodb.StreamViewType.NEW_IMAGE)
+        self.callbacks = self._table("Callbacks", sort_key="waits_for", stream=None)
+
+    def _table(self, construct_id: str, *, sort_key: str, stream: dynamodb.StreamViewType | None) -> dynamodb.Table:
+        return dynamodb.Table(
+            self,
+            construct_id,
+            partition_key=dynamodb.Attribute(name="caller_id", type=dynamodb.AttributeType.STRING),
+            sort_key=dynamodb.Attribute(name=sort_key, type=dynamodb.AttributeType.STRING),
+            billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
+            time_to_live_attribute="expiration_date",
+            stream=stream,
+            point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
+                point_in_time_recovery_enabled=True
+            ),
+            encryption=self._encryption.table,
+            encryption_key=self._encryption.key,
+            removal_policy=self._removal,
+            deletion_protection=self._protected,
+        )

@@ -1,0 +1,215 @@
+"""The WebSocket API: what clients connect to, and what posts go through."""
+
+import json
+
+from aws_cdk import ArnFormat, RemovalPolicy, Stack
+from aws_cdk import aws_apigateway as rest
+from aws_cdk import aws_apigatewayv2 as api
+from aws_cdk import aws_apigatewayv2_authorizers as authorizers
+from aws_cdk import aws_apigatewayv2_integrations as integrations
+from aws_cdk import aws_iam as iam
+from constructs import Construct
+
+from cdk_app import findings
+from cdk_app.functions import Handler
+from cdk_app.logs import LogGroups
+from cdk_app.settings import StageSettings
+
+# Nothing from headers or the query string: a token may be in either.
+_ACCESS_LOG = {
+    "requestId": "$context.requestId",
+    "extendedRequestId": "$context.extendedRequestId",
+    "requestTime": "$context.requestTime",
+    "eventType": "$context.eventType",
+    "routeKey": "$context.routeKey",
+    "connectionId": "$context.connectionId",
+    "messageId": "$context.messageId",
+    "user": "$context.authorizer.principalId",
+    "sourceIp": "$context.identity.sourceIp",
+    "status": "$context.status",
+    "error": "$context.error.message",
+    "authorizerError": "$context.authorizer.error",
+    "authorizerLatency": "$context.authorizer.latency",
+    "integrationError": "$context.integration.error",
+    "integrationLatency": "$context.integration.latency",
+    "disconnectStatusCode": "$context.disconnectStatusCode",
+    "disconnectReason": "$context.disconnectReason",
+}
+_NO_AUTHORIZER = "API Gateway authorizes a WebSocket when it connects, and allows an authorizer on $connect alone."
+# A literal, in the language of selection expressions: API Gateway then takes the template of this name.
+_LITERAL_DEFAULT = r"\$default"
+_DEFAULT = "$default"
+
+
+class WebSocketApi(Construct):
+    """One WebSocket API with one stage. Routes are added by who has the functions."""
+
+    def __init__(self, scope: Construct, construct_id: str, *, settings: StageSettings, log_groups: LogGroups) -> None:
+        super().__init__(scope, construct_id)
+        self._local_endpoint_url = settings.local_endpoint_url
+        self._stage_name = settings.api_stage_name
+        self.api = api.WebSocketApi(
+            self,
+            "Api",
+            api_name=Stack.of(self).stack_name,
+            description="Ringback: clients connect here, with a token, context and contextId",
+            route_selection_expression="$request.body.action",
+        )
+        stage = api.CfnStage(  # the L2 stage takes log settings only as an interface, which Python would implement
+            self,
+            "Stage",
+            api_id=self.api.api_id,
+            stage_name=self._stage_name,
+            auto_deploy=True,
+            default_route_settings=api.CfnStage.RouteSettingsProperty(
+                throttling_rate_limit=settings.throttling_rate_per_second,
+                throttling_burst_limit=settings.throttling_burst,
+                detailed_metrics_enabled=True,
+            ),
+            access_log_settings=api.CfnStage.AccessLogSettingsProperty(
+                destination_arn=Stack.of(self).format_arn(
+                    service="logs",
+                    resource="log-group",
+                    resource_name=log_groups.make(self, "AccessLog").log_group_name,
+                    arn_format=ArnFormat.COLON_RESOURCE_NAME,
+                ),
+                format=json.dumps(_ACCESS_LOG),
+            ),
+        )
+        if settings.create_api_gateway_log_role:
+            stage.node.add_dependency(_LogRole(self, "LogRole"))
+
+    def authorize(self, handler: Handler, *, connect: Handler) -> None:
+        """Let these two decide on every handshake."""
+        authorizer = authorizers.WebSocketLambdaAuthorizer(
+            handler.node.id,
+            handler.function,
+            # All sources that are listed must be present, and a token may come in any of three.
+            identity_source=[],
+        )
+        self._add_route("$connect", connect, authorizer=authorizer)
+
+    def route(self, route_key: str, handler: Handler) -> None:
+        """Let a function handle a route; nothing is returned to the client."""
+        self._add_route(route_key, handler)
+
+    def answer(self, route_key: str, construct_id: str, body: dict[str, str]) -> None:
+        """Answer a route always the same, without a function."""
+        _Answer(
+            self,
+            construct_id,
+            api_id=self.api.api_id,
+            route_key=route_key,
+            body=json.dumps(body, separators=(",", ":")),
+        )
+
+    def _add_route(
+        self, route_key: str, handler: Handler, authorizer: api.IWebSocketRouteAuthorizer | None = None
+    ) -> None:
+        route = self.api.add_route(
+            route_key,
+            integration=integrations.WebSocketLambdaIntegration(handler.node.id, handler.function),
+            authorizer=authorizer,
+        )
+        if authorizer is None:
+            findings.accept(route, "APIG4", because=_NO_AUTHORIZER)
+
+    def allow_posting(self, handler: Handler) -> None:
+        """Let a function post to the connections of this stage."""
+        self._allow_managing(handler, "POST")
+
+    def allow_closing(self, handler: Handler) -> None:
+        """Let a function close connections of this stage."""
+        self._allow_managing(handler, "DELETE")
+
+    def _allow_managing(self, handler: Handler, method: str) -> None:
+        connections = f"{self._stage_name}/{method}/@connections/*"
+        stack = Stack.of(self)
+        handler.allow(
+            "execute-api:ManageConnections",
+            on=stack.format_arn(service="execute-api", resource=self.api.api_id, resource_name=connections),
+        )
+        api_id = f"<{stack.resolve(self.api.api_id)['Ref']}>"
+        findings.accept(
+            handler.role,
+            f"IAM5[Resource::arn:<AWS::Partition>:execute-api:<AWS::Region>:<AWS::AccountId>:{api_id}/{connections}]",
+            because="Connection ids come and go; the API, its stage and the method are exact.",
+        )
+
+    @property
+    def management_endpoint(self) -> str | None:
+        """Where connections are managed, if it is not where API Gateway's events say."""
+        return self._local_endpoint_url and f"{self._local_endpoint_url}/_aws/execute-api/{self._path}"
+
+    @property
+    def url(self) -> str:
+        """What clients connect to."""
+        if self.management_endpoint:
+            return self.management_endpoint.replace("http", "ws", 1)
+        stack = Stack.of(self)
+        return f"wss://{self.api.api_id}.execute-api.{stack.region}.{stack.url_suffix}/{self._stage_name}"
+
+    @property
+    def _path(self) -> str:
+        return f"{self.api.api_id}/{self._stage_name}"
+
+
+class _Answer(Construct):
+    """A route that API Gateway answers by itself: an integration with nothing, and the way back."""
+
+    def __init__(self, scope: Construct, construct_id: str, *, api_id: str, route_key: str, body: str) -> None:
+        super().__init__(scope, construct_id)
+        integration = api.CfnIntegration(
+            self,
+            "Integration",
+            api_id=api_id,
+            integration_type="MOCK",
+            request_templates={_DEFAULT: json.dumps({"statusCode": 200})},
+            template_selection_expression=_LITERAL_DEFAULT,
+        )
+        api.CfnIntegrationResponse(
+            self,
+            "IntegrationResponse",
+            api_id=api_id,
+            integration_id=integration.ref,
+            integration_response_key=_DEFAULT,
+            response_templates={_DEFAULT: body},
+            template_selection_expression=_LITERAL_DEFAULT,
+        )
+        route = api.CfnRoute(
+            self,
+            "Route",
+            api_id=api_id,
+            route_key=route_key,
+            target=f"integrations/{integration.ref}",
+            authorization_type="NONE",
+            route_response_selection_expression=_DEFAULT,
+        )
+        api.CfnRouteResponse(self, "RouteResponse", api_id=api_id, route_id=route.ref, route_response_key=_DEFAULT)
+        findings.accept(route, "APIG4", because=_NO_AUTHORIZER)
+
+
+class _LogRole(Construct):
+    """The role with which API Gateway writes access logs, of which an account has one in a region.
+
+    A WebSocket stage with an access log cannot be made before there is one. It outlives the stack: by then others may
+    depend on it.
+    """
+
+    def __init__(self, scope: Construct, construct_id: str) -> None:
+        super().__init__(scope, construct_id)
+        policy = "service-role/AmazonAPIGatewayPushToCloudWatchLogs"
+        role = iam.Role(
+            self,
+            "Role",
+            assumed_by=iam.ServicePrincipal("apigateway.amazonaws.com"),
+            managed_policies=[iam.ManagedPolicy.from_aws_managed_policy_name(policy)],
+        )
+        role.apply_removal_policy(RemovalPolicy.RETAIN)
+        account = rest.CfnAccount(self, "Account", cloud_watch_role_arn=role.role_arn)
+        account.apply_removal_policy(RemovalPolicy.RETAIN)
+        findings.accept(
+            role,
+            f"IAM4[Policy::arn:<AWS::Partition>:iam::aws:policy/{policy}]",
+            because="The role serves every API of the account; this is the policy AWS keeps for it.",
+        )

@@ -1,0 +1,44 @@
+"""What every test stands on: no real AWS account, no client left over from another test, no impatient Hypothesis."""
+
+import os
+from collections.abc import Iterator
+
+import hypothesis
+import pytest
+
+# Set here, not in a hook or fixture: the handlers make their logger, metrics and tracer at import, and the
+# conftest modules below this one import handlers.
+_ENVIRONMENT = {
+    "AWS_ACCESS_KEY_ID": "testing",
+    "AWS_SECRET_ACCESS_KEY": "testing",
+    "AWS_SESSION_TOKEN": "testing",
+    "AWS_DEFAULT_REGION": "eu-central-1",
+    "AWS_REGION": "eu-central-1",
+    "AWS_CONFIG_FILE": os.devnull,
+    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    "AWS_EC2_METADATA_DISABLED": "true",
+    "POWERTOOLS_SERVICE_NAME": "ringback",
+    "POWERTOOLS_METRICS_NAMESPACE": "Ringback",
+    "POWERTOOLS_TRACE_DISABLED": "true",
+}
+_environment = pytest.MonkeyPatch()
+for _name, _value in _ENVIRONMENT.items():
+    _environment.setenv(_name, _value)
+for _name in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_ENDPOINT_URL"):
+    _environment.delenv(_name, raising=False)
+
+hypothesis.settings.register_profile("ringback", deadline=None)  # the machine may be busy with something else
+hypothesis.settings.load_profile("ringback")
+
+
+@pytest.fixture(autouse=True)
+def fresh_clients() -> Iterator[None]:
+    """A client knows the endpoint and the mock that were there when it was made."""
+    from lambdas.adapters import aws
+
+    makers = (aws.dynamodb, aws.step_functions, aws.sqs, aws.management_api)
+    for maker in makers:
+        maker.cache_clear()
+    yield
+    for maker in makers:
+        maker.cache_clear()

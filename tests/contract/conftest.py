@@ -1,0 +1,120 @@
+"""The AWS that the adapters and handlers meet here (moto's), and what the handlers write while they run."""
+
+import io
+import json
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from lambdas.core.clock import SystemClock
+from lambdas.observability import logger
+from tests.builders import LAMBDA_CONTEXT, NOW
+
+SECRET = "s3cr3t"
+"""Payloads and tokens hold it, so it is what no handler may write anywhere."""
+
+
+def mocked_aws(**config: Any) -> AbstractContextManager[Any]:
+    """moto, in the one session of all tests; a new one would read the services' models again."""
+    options: Any = {"core": {"reset_boto3_session": False}, **config}
+    return mock_aws(config=options)
+
+
+@pytest.fixture
+def cloud() -> Iterator[None]:
+    with mocked_aws():
+        yield
+
+
+@pytest.fixture
+def connections_table(cloud: None) -> str:
+    return create_table("Connections", "caller_id", "context")
+
+
+@pytest.fixture
+def callbacks_table(cloud: None) -> str:
+    return create_table("Callbacks", "caller_id", "waits_for")
+
+
+def create_table(name: str, partition_key: str, sort_key: str) -> str:
+    boto3.client("dynamodb").create_table(
+        TableName=name,
+        KeySchema=[
+            {"AttributeName": partition_key, "KeyType": "HASH"},
+            {"AttributeName": sort_key, "KeyType": "RANGE"},
+        ],
+        AttributeDefinitions=[
+            {"AttributeName": partition_key, "AttributeType": "S"},
+            {"AttributeName": sort_key, "AttributeType": "S"},
+        ],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    return name
+
+
+def rows(table: str) -> list[dict[str, Any]]:
+    """A table's items as they are stored."""
+    return [dict(item) for item in boto3.client("dynamodb").scan(TableName=table)["Items"]]
+
+
+class Stage:
+    """Calls handlers at noon, and keeps what they write."""
+
+    def __init__(self, log: io.StringIO, output: pytest.CaptureFixture[str], environment: pytest.MonkeyPatch) -> None:
+        self._log = log
+        self._output = output
+        self._environment = environment
+        self._metrics: list[dict[str, Any]] = []
+
+    def set(self, **variables: str | int) -> None:
+        """Set variables of the functions' environment."""
+        for name, value in variables.items():
+            self._environment.setenv(name, str(value))
+
+    def call(self, handler: Callable[..., Any], event: dict[str, Any]) -> Any:
+        return handler(event, LAMBDA_CONTEXT)
+
+    def log(self) -> list[dict[str, Any]]:
+        """The log's lines."""
+        return [json.loads(line) for line in self._log.getvalue().splitlines()]
+
+    def metrics(self) -> dict[str, float]:
+        """The metrics, all counts of one namespace."""
+        self._collect()
+        counts: dict[str, float] = {}
+        for blob in self._metrics:
+            (directive,) = blob["_aws"]["CloudWatchMetrics"]
+            assert directive["Namespace"] == "Ringback"
+            assert directive["Dimensions"] == [["service"]]
+            for metric in directive["Metrics"]:
+                assert metric["Unit"] == "Count"
+                counts[metric["Name"]] = counts.get(metric["Name"], 0) + sum(blob[metric["Name"]])
+        return counts
+
+    def written(self) -> str:
+        """Everything that left a handler otherwise than by its answer."""
+        self._collect()
+        return self._log.getvalue() + json.dumps(self._metrics)
+
+    def _collect(self) -> None:
+        output, errors = self._output.readouterr()
+        assert errors == ""
+        self._metrics += [json.loads(line) for line in output.splitlines()]
+
+
+@pytest.fixture
+def stage(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
+    warnings.filterwarnings("ignore", "No application metrics to publish")  # pytest takes this back after the test
+    monkeypatch.setattr(SystemClock, "now", lambda self: NOW)
+    log = io.StringIO()
+    handler: Any = logger.registered_handler
+    before = handler.setStream(log)
+    stage = Stage(log, capsys, monkeypatch)
+    yield stage
+    handler.setStream(before)
+    assert SECRET not in stage.written()

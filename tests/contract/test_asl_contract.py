@@ -1,0 +1,251 @@
+"""The delivery machine and its functions agree; and the definition keeps the habits of the house."""
+
+import ast
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cfnlint.api import lint  # type: ignore[import-untyped]
+from jsonata import Jsonata  # type: ignore[import-untyped]
+from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
+
+from lambdas.core import errors
+from tests.statemachine import definition
+from tests.statemachine.definition import PLACEHOLDERS, STATES, TEXT
+
+TASKS = Path(__file__).parents[2] / "lambdas" / "tasks"
+LAMBDA = "arn:aws:states:::lambda:invoke"
+LAMBDA_WITH_TOKEN = f"{LAMBDA}.waitForTaskToken"
+SQS = "arn:aws:states:::sqs:sendMessage"
+
+TASK_STATES = {name: state for name, state in STATES.items() if state["Type"] == "Task"}
+LAMBDA_STATES = {name: state for name, state in TASK_STATES.items() if state["Resource"].startswith(LAMBDA)}
+TOKEN_STATES = {name: state for name, state in LAMBDA_STATES.items() if state["Resource"] == LAMBDA_WITH_TOKEN}
+
+in_every_lambda_state = pytest.mark.parametrize("name", LAMBDA_STATES)
+
+
+def module_of(name: str) -> Path:
+    """The module of a state's function."""
+    return TASKS / f"{name.lower().replace(' ', '_')}.py"
+
+
+def answers_of(name: str) -> set[str]:
+    """The errors that a state's function declares as its answers."""
+    (handler,) = (
+        node
+        for node in ast.parse(module_of(name).read_text(encoding="utf-8")).body
+        if isinstance(node, ast.FunctionDef) and node.name == "handler"
+    )
+    (decorator,) = handler.decorator_list
+    assert isinstance(decorator, ast.Call)
+    return {ast.unparse(argument) for argument in decorator.args}
+
+
+def rules_of(state: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A state's Retriers and Catchers."""
+    return [*state.get("Retry", []), *state.get("Catch", [])]
+
+
+def named_errors(rules: list[dict[str, Any]]) -> set[str]:
+    """The errors of ours that Retriers or Catchers name."""
+    return {error for rule in rules for error in rule["ErrorEquals"] if not error.startswith("States.")}
+
+
+def targets_of(state: Mapping[str, Any]) -> set[str]:
+    """The states that may follow this one."""
+    sources = [state, *state.get("Choices", []), *state.get("Catch", [])]
+    return {source[field] for source in sources for field in ("Next", "Default") if field in source}
+
+
+def expressions_in(value: Any) -> Iterator[str]:
+    """Every JSONata expression inside a value of the definition."""
+    match value:
+        case str() if value.startswith("{%") and value.endswith("%}"):
+            yield re.sub(r"\$\{\w+\}", "1", value[2:-2])
+        case dict():
+            for item in value.values():
+                yield from expressions_in(item)
+        case list():
+            for item in value:
+                yield from expressions_in(item)
+
+
+def variables_in(value: Any) -> set[str]:
+    """The machine's variables that a value of the definition reads."""
+    found = set()
+    for expression in expressions_in(value):
+        own = set(re.findall(r"\$(\w+)\s*:=", expression))
+        found |= set(re.findall(r"\$(\w+)\b(?!\s*\()", expression)) - own - {"states"}
+    return found
+
+
+# The text
+
+
+def test_it_is_json_that_says_nothing_twice() -> None:
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        names = [name for name, _ in pairs]
+        assert len(names) == len(set(names)), names
+        return dict(pairs)
+
+    json.loads(TEXT, object_pairs_hook=once)
+
+
+def test_the_linter_finds_nothing() -> None:
+    machine = {
+        "Type": "AWS::StepFunctions::StateMachine",
+        "Properties": {
+            "RoleArn": "arn:aws:iam::123456789012:role/delivery",
+            "Definition": json.loads(TEXT),
+            "DefinitionSubstitutions": dict.fromkeys(PLACEHOLDERS, "1"),
+        },
+    }
+
+    found = lint(json.dumps({"AWSTemplateFormatVersion": "2010-09-09", "Resources": {"Delivery": machine}}))
+
+    # cfn-lint does not know yet that TimeoutSeconds may be an expression.
+    assert [str(match) for match in found if match.path[-1] != "TimeoutSeconds"] == []
+
+
+def test_the_grammar_of_the_language_takes_it() -> None:
+    """moto's parser is stricter than the linter's schema: it knows, for example, the jitter strategies."""
+    AmazonStateLanguageParser.parse(definition.with_values(dict.fromkeys(PLACEHOLDERS, "1")))
+
+
+def test_every_expression_can_be_parsed() -> None:
+    expressions = list(expressions_in(STATES))
+    assert len(expressions) > 20
+
+    for expression in expressions:
+        Jsonata(expression)
+
+
+def test_every_state_can_be_reached_and_every_target_is_a_state() -> None:
+    reached, ahead = set[str](), {json.loads(TEXT)["StartAt"]}
+    while ahead:
+        reached |= ahead
+        ahead = set[str]().union(*(targets_of(STATES[name]) for name in ahead)) - reached
+
+    assert reached == set(STATES)
+
+
+# The habits
+
+
+@pytest.mark.parametrize("name", STATES)
+def test_a_state_and_its_rules_say_what_they_are_for(name: str) -> None:
+    for part in (STATES[name], *rules_of(STATES[name])):
+        assert part["Comment"].endswith((".", "?", "!"))
+
+
+def test_only_choices_are_questions() -> None:
+    assert {name for name in STATES if name.endswith("?")} == {
+        name for name, state in STATES.items() if state["Type"] == "Choice"
+    }
+
+
+def test_tasks_call_our_functions_and_the_dead_letter_queue() -> None:
+    assert {state["Resource"] for state in TASK_STATES.values()} == {LAMBDA, LAMBDA_WITH_TOKEN, SQS}
+
+
+# The functions
+
+
+@in_every_lambda_state
+def test_a_state_its_function_and_its_module_have_one_name(name: str) -> None:
+    assert STATES[name]["Arguments"]["FunctionName"] == f"${{{name.replace(' ', '')}FunctionArn}}"
+    assert module_of(name).is_file()
+
+
+def test_every_module_is_the_function_of_a_state() -> None:
+    assert {path.name for path in TASKS.glob("[!_]*.py")} == {module_of(name).name for name in LAMBDA_STATES}
+
+
+def test_the_same_thing_has_the_same_form_in_every_payload() -> None:
+    forms: dict[str, set[str]] = {}
+    for name, state in LAMBDA_STATES.items():
+        for key, value in state["Arguments"]["Payload"].items():
+            if (name, key) != ("Resolve Connections", "attempt"):  # it is where the attempt is numbered
+                forms.setdefault(key, set()).add(json.dumps(value))
+
+    assert {key: form for key, form in forms.items() if len(form) > 1} == {}
+
+
+@in_every_lambda_state
+def test_a_function_has_a_token_exactly_where_its_state_waits(name: str) -> None:
+    assert ("taskToken" in STATES[name]["Arguments"]["Payload"]) == (name in TOKEN_STATES)
+    assert ("TimeoutSeconds" in STATES[name]) == (name in TOKEN_STATES)
+
+
+# The errors
+
+
+def test_every_error_that_is_named_is_one_of_ours() -> None:
+    ours = {name for name, value in vars(errors).items() if isinstance(value, type)}
+
+    assert named_errors([rule for state in STATES.values() for rule in rules_of(state)]) <= ours
+
+
+@in_every_lambda_state
+def test_a_state_knows_every_answer_of_its_function_and_no_other(name: str) -> None:
+    """Under Retry, so that none of them is tried again as a failure by accident."""
+    assert named_errors(STATES[name]["Retry"]) == answers_of(name)
+
+
+@in_every_lambda_state
+def test_whatever_a_function_raises_the_run_goes_on(name: str) -> None:
+    caught = {error for catcher in STATES[name]["Catch"] for error in catcher["ErrorEquals"]}
+
+    assert caught & {"States.TaskFailed", "States.ALL"}
+    assert ("States.Timeout" in caught) == (name in TOKEN_STATES)
+
+
+@in_every_lambda_state
+def test_a_failure_is_tried_again_with_backoff_and_jitter(name: str) -> None:
+    *_, retrier = STATES[name]["Retry"]
+
+    assert retrier["ErrorEquals"] == ["States.TaskFailed"]
+    assert retrier["MaxAttempts"] > 0
+    assert retrier["BackoffRate"] > 1
+    assert retrier["JitterStrategy"] == "FULL"
+    assert retrier["MaxDelaySeconds"] >= retrier["IntervalSeconds"]
+
+
+@pytest.mark.parametrize("name", TOKEN_STATES)
+def test_a_timeout_of_a_wait_is_caught_and_never_tried_again(name: str) -> None:
+    """A retry would wait again with no new look at the connections."""
+    for retrier in STATES[name]["Retry"]:
+        assert not {"States.Timeout", "States.ALL"} & set(retrier["ErrorEquals"])
+
+
+# The variables
+
+
+@pytest.mark.parametrize("name", STATES)
+def test_no_output_reads_what_the_same_step_assigns(name: str) -> None:
+    """On AWS it would see the value from before, in moto the one from after; the tests could not tell."""
+    state = STATES[name]
+    for step in (state, *state.get("Catch", [])):
+        assert not variables_in(step.get("Output")) & set(step.get("Assign", {}))
+
+
+def test_every_variable_that_is_read_has_been_assigned_on_every_way_there() -> None:
+    known: dict[str, set[str]] = {json.loads(TEXT)["StartAt"]: set()}
+    ahead = list(known)
+    while ahead:
+        name = ahead.pop()
+        state = STATES[name]
+        for step in (state, *state.get("Choices", []), *state.get("Catch", [])):
+            after = known[name] | set(step.get("Assign", {}))
+            for target in targets_of({key: step[key] for key in ("Next", "Default") if key in step}):
+                common = known.get(target, after) & after
+                if known.get(target) != common:
+                    known[target] = common
+                    ahead.append(target)
+
+    unassigned = {name: variables_in(state) - known[name] for name, state in STATES.items()}
+    assert {name: variables for name, variables in unassigned.items() if variables} == {}

@@ -1,0 +1,119 @@
+"""`ingest` as SQS calls it: runs for what it can read, the dead letter queue for what it cannot."""
+
+import json
+from typing import Any
+
+import boto3
+import pytest
+
+from lambdas.triggers import ingest
+from tests.builders import envelope, queue_record
+from tests.contract.conftest import SECRET, Stage
+from tests.fakes import FakeDeliveries
+
+ANA = {"user": "ana", "context": "chat", "contextId": "42"}
+
+
+@pytest.fixture(autouse=True)
+def deliveries(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> FakeDeliveries:
+    stage.set(DELIVERY_STATE_MACHINE_ARN="arn:aws:states:eu-central-1:123456789012:stateMachine:Delivery")
+    deliveries = FakeDeliveries()
+    monkeypatch.setattr(ingest, "DeliveryMachine", lambda arn: deliveries)
+    return deliveries
+
+
+@pytest.fixture(autouse=True)
+def dead_letters(stage: Stage, cloud: None) -> str:
+    url = boto3.client("sqs").create_queue(QueueName="IngestDeadLetters")["QueueUrl"]
+    stage.set(INGEST_DEAD_LETTER_QUEUE_URL=url)
+    return url
+
+
+def take(stage: Stage, *records: dict[str, Any]) -> list[str]:
+    """The ids of the messages that the queue has to bring again."""
+    answer = stage.call(ingest.handler, {"Records": list(records)})
+    return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
+
+
+def kept(url: str) -> list[tuple[str, str]]:
+    answer = boto3.client("sqs").receive_message(QueueUrl=url, MessageAttributeNames=["All"], MaxNumberOfMessages=10)
+    return [(each["Body"], each["MessageAttributes"]["reason"]["StringValue"]) for each in answer.get("Messages", [])]
+
+
+def test_a_run_for_each_message_in_whichever_form(stage: Stage, deliveries: FakeDeliveries, dead_letters: str) -> None:
+    whole = envelope(id="order/17", payload=SECRET)
+    records = [queue_record(json.dumps(whole)), queue_record(f'{{"text":"{SECRET}"}}', "q-2", **ANA, ttlSeconds="90")]
+
+    assert take(stage, *records) == []
+
+    hashed, plain = sorted(deliveries.runs, reverse=True)
+    assert hashed.startswith("sha256-")
+    assert json.loads(deliveries.runs[hashed]) == whole
+    assert plain == "q-2"
+    assert json.loads(deliveries.runs[plain]) == {
+        "recipient": ANA,
+        "payload": {"text": SECRET},
+        "expiresAt": "2030-01-31T12:01:30.000Z",
+        "id": "q-2",
+    }
+    assert kept(dead_letters) == []
+    assert stage.metrics() == {"Accepted": 2}
+
+
+def test_a_message_that_was_accepted_before_is_success(stage: Stage, deliveries: FakeDeliveries) -> None:
+    take(stage, queue_record(json.dumps(envelope(payload="first"))))
+
+    assert take(stage, queue_record(json.dumps(envelope(payload="again")))) == []
+    assert json.loads(deliveries.runs["m-1"])["payload"] == "first"
+    assert stage.metrics() == {"Accepted": 1, "Duplicates": 1}
+
+
+def test_only_what_could_not_be_started_is_brought_again(stage: Stage, deliveries: FakeDeliveries) -> None:
+    deliveries.unreachable = {"m-2"}
+    records = [
+        queue_record(json.dumps(envelope(id=f"m-{number}", payload=SECRET)), f"q-{number}") for number in (1, 2, 3)
+    ]
+
+    assert take(stage, *records) == ["q-2"]
+
+    assert deliveries.runs.keys() == {"m-1", "m-3"}
+    assert stage.metrics() == {"Accepted": 2, "Errors": 1}
+    assert [line["reason"] for line in stage.log()] == ["StartExecution: ThrottlingException"]
+
+
+@pytest.mark.parametrize(
+    ("record", "reason"),
+    [
+        (
+            queue_record(f'{{"broken": {SECRET}'),
+            "the body is not JSON: give a whole envelope, or the attributes user, ",
+        ),
+        (queue_record("[" * 100_000), "the body is nested too deep"),
+        (queue_record(json.dumps(envelope(ack=SECRET))), "ack: Input should be 'none' or 'client'"),
+        (queue_record(json.dumps(envelope(payload=SECRET, **{"p\x00": 1}))), "p?: Extra inputs are not permitted"),
+        (queue_record(SECRET, **ANA, payload=SECRET), "payload: no attribute; the body is the payload"),
+        (queue_record(f'{{"{SECRET}": 1e999}}', **ANA), "payload: it holds a number or a text that JSON cannot carry"),
+    ],
+    ids=["no JSON", "too deep", "bad field", "unprintable name", "two payloads", "no number"],
+)
+def test_what_cannot_be_read_is_dead_lettered_with_its_reason_which_alone_is_logged(
+    stage: Stage, deliveries: FakeDeliveries, dead_letters: str, record: dict[str, Any], reason: str
+) -> None:
+    good = queue_record(json.dumps(envelope()), "q-2")
+
+    assert take(stage, record, good) == []
+
+    ((body, given_reason),) = kept(dead_letters)
+    assert body == record["body"]
+    assert given_reason.startswith(reason)
+    (line,) = stage.log()
+    assert (line["level"], line["reason"], line["queue_message_id"]) == ("ERROR", given_reason, record["messageId"])
+    assert deliveries.runs.keys() == {"m-1"}
+    assert stage.metrics() == {"Accepted": 1, "Rejected": 1}
+
+
+def test_what_cannot_even_be_dead_lettered_is_brought_again(stage: Stage) -> None:
+    stage.set(INGEST_DEAD_LETTER_QUEUE_URL="https://sqs.eu-central-1.amazonaws.com/123456789012/Missing")
+
+    assert take(stage, queue_record(f"{SECRET}, no JSON")) == ["059f36b4"]
+    assert stage.metrics() == {"Errors": 1}

@@ -1,0 +1,81 @@
+"""The delivery machine as it is deployed."""
+
+import json
+
+import pytest
+from aws_cdk.assertions import Capture, Match
+
+from tests.infrastructure.synthesis import Synthesis
+from tests.statemachine import definition
+
+pytestmark = pytest.mark.xdist_group("infrastructure")
+
+MACHINE = "AWS::StepFunctions::StateMachine"
+
+
+def test_the_definition_is_the_file(dev: Synthesis) -> None:
+    deployed = Capture()
+    dev.template.has_resource_properties(MACHINE, {"DefinitionString": deployed, "StateMachineType": "STANDARD"})
+    assert deployed.as_string() == definition.TEXT
+
+
+def test_every_placeholder_has_a_value_and_every_value_a_placeholder(any_stage: Synthesis) -> None:
+    (machine,) = any_stage.of_type(MACHINE)
+    assert set(machine.properties["DefinitionSubstitutions"]) == definition.PLACEHOLDERS
+
+
+def test_the_definition_stays_json_with_the_values_in_it(dev: Synthesis) -> None:
+    (machine,) = dev.of_type(MACHINE)
+    text = definition.with_values(machine.properties["DefinitionSubstitutions"])
+    assert json.loads(text)["StartAt"] == "Resolve Connections"
+    assert "${" not in text
+
+
+def test_a_state_calls_the_function_of_its_name(dev: Synthesis) -> None:
+    (machine,) = dev.of_type(MACHINE)
+    substitutions = machine.properties["DefinitionSubstitutions"]
+    calling = {
+        name: state["Arguments"]["FunctionName"]
+        for name, state in definition.STATES.items()
+        if ":lambda:" in state.get("Resource", "")
+    }
+    assert len(calling) == 4
+    for state, placeholder in calling.items():
+        name = state.replace(" ", "")
+        assert placeholder == f"${{{name}FunctionArn}}"
+        assert substitutions[f"{name}FunctionArn"] == f"{name}/Function.Arn"
+
+
+def test_numbers_come_from_the_settings(dev: Synthesis) -> None:
+    dev.template.has_resource_properties(
+        MACHINE,
+        {
+            "DefinitionSubstitutions": Match.object_like(
+                {
+                    "MaxAttempts": "1000",
+                    "BackoffBaseSeconds": "2",
+                    "BackoffCapSeconds": "3600",
+                    "DefaultTtlSeconds": "86400",
+                    "DefaultAckTimeoutSeconds": "30",
+                }
+            )
+        },
+    )
+
+
+def test_the_machine_logs_errors_without_payloads_and_traces(any_stage: Synthesis) -> None:
+    (machine,) = any_stage.of_type(MACHINE)
+    logging = machine.properties["LoggingConfiguration"]
+    assert logging["Level"] == "ERROR"
+    assert logging["IncludeExecutionData"] is False
+    (destination,) = logging["Destinations"]
+    assert destination["CloudWatchLogsLogGroup"]["LogGroupArn"] == "Delivery/LogGroup.Arn"
+    assert machine.properties["TracingConfiguration"] == {"Enabled": True}
+
+
+def test_dead_letters_are_kept_for_two_weeks_in_the_queue_of_the_definition(any_stage: Synthesis) -> None:
+    (machine,) = any_stage.of_type(MACHINE)
+    queue = any_stage.resources["Delivery/DeadLetterQueue"]
+    assert machine.properties["DefinitionSubstitutions"]["DeadLetterQueueUrl"] == queue.path
+    assert queue.properties["MessageRetentionPeriod"] == 14 * 24 * 3600
+    assert any_stage.outputs["DeadLetterQueueUrl"] == queue.path

@@ -1,0 +1,172 @@
+"""What the functions are, and what they are told."""
+
+import ast
+import dataclasses
+import re
+from datetime import timedelta
+from typing import Any, get_args
+
+import pytest
+
+from cdk_app.assets import ROOT
+from cdk_app.functions import construct_id
+from lambdas import settings
+from lambdas.core.delivery import YOUNG_CONNECTION
+from tests.infrastructure.synthesis import SECRET_ARN, Synthesis
+
+pytestmark = pytest.mark.xdist_group("infrastructure")
+
+MODULES = {
+    "routes.authorizer",
+    "routes.connect",
+    "routes.disconnect",
+    "routes.acknowledge",
+    "tasks.resolve_connections",
+    "tasks.post_to_connections",
+    "tasks.post_and_await_acknowledgement",
+    "tasks.wait_for_reconnect",
+    "triggers.wake",
+    "triggers.ingest",
+}
+COMMON = {"LOG_LEVEL", "POWERTOOLS_METRICS_NAMESPACE", "POWERTOOLS_SERVICE_NAME"}
+LOCAL = {"POWERTOOLS_TRACE_DISABLED"}
+
+
+def _environment(function: dict[str, Any]) -> dict[str, str]:
+    variables: dict[str, str] = function["Environment"]["Variables"]
+    return variables
+
+
+def _model(module: str) -> type:
+    model: type = getattr(settings, construct_id(module))
+    return model
+
+
+def _has_handler(source: str) -> bool:
+    return any(isinstance(node, ast.FunctionDef) and node.name == "handler" for node in ast.parse(source).body)
+
+
+def test_every_handler_is_a_function_and_every_function_has_a_handler(dev: Synthesis) -> None:
+    rooms = ("routes", "tasks", "triggers")
+    handlers = {
+        f"{room}.{file.stem}"
+        for room in rooms
+        for file in (ROOT / "lambdas" / room).glob("*.py")
+        if _has_handler(file.read_text("utf-8"))
+    }
+    assert set(dev.functions) == MODULES == handlers
+
+
+def test_every_construct_has_the_name_of_its_module(dev: Synthesis) -> None:
+    functions = {resource.path: resource.properties for resource in dev.of_type("AWS::Lambda::Function")}
+    assert {path: properties["Handler"].split(".")[2] for path, properties in functions.items()} == {
+        f"{construct_id(module)}/Function": module.split(".")[1] for module in MODULES
+    }
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_a_function_is_told_what_its_settings_ask_for_and_nothing_else(any_stage: Synthesis, module: str) -> None:
+    told = set(_environment(any_stage.functions[module]))
+    fields = dataclasses.fields(_model(module))
+    known = {field.name.upper() for field in fields}
+    needed = {field.name.upper() for field in fields if field.default is dataclasses.MISSING}
+    assert told - COMMON - LOCAL <= known
+    assert needed | COMMON <= told
+
+
+def test_every_optional_variable_is_set_by_some_setting(
+    dev: Synthesis, local: Synthesis, everything: Synthesis
+) -> None:
+    for module in MODULES:
+        told = {name for stage in (dev, local, everything) for name in _environment(stage.functions[module])}
+        asked = {field.name.upper() for field in dataclasses.fields(_model(module))}
+        # The keys of a token come from one of three places, and these stages use two of them.
+        assert asked - told <= {"TOKEN_JWKS"}, module
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_what_a_function_is_told_can_be_read(
+    any_stage: Synthesis, module: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in _environment(any_stage.functions[module]).items():
+        monkeypatch.setenv(name, value)
+    settings.load(_model(module))
+
+
+def test_settings_arrive(everything: Synthesis, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in _environment(everything.functions["routes.authorizer"]).items():
+        monkeypatch.setenv(name, value)
+    assert settings.load(settings.Authorizer) == settings.Authorizer(
+        token_algorithms=("HS256",),
+        token_issuer="https://id.example.com",
+        token_audience="x",
+        token_secret_arn=SECRET_ARN,
+        token_cookie_name="session",
+        token_required_scope="chat",
+        token_contexts_claim="contexts",
+        allowed_origins=("https://app.example.com", "https://admin.example.com"),
+        allowed_networks=("10.0.0.0/8", "2001:db8::/32"),
+        generate_context_id=True,
+    )
+
+
+def test_connect_manages_connections_where_the_event_says_except_locally(dev: Synthesis, local: Synthesis) -> None:
+    assert "MANAGEMENT_ENDPOINT" not in _environment(dev.functions["routes.connect"])
+    endpoint = _environment(local.functions["routes.connect"])["MANAGEMENT_ENDPOINT"]
+    assert endpoint == "http://127.0.0.1:4711/_aws/execute-api/WebSocket/Api/v1"
+    assert local.outputs["WebSocketUrl"] == endpoint.replace("http", "ws")
+
+
+def test_the_limit_policies_are_those_the_function_knows() -> None:
+    from cdk_app.settings import StageSettings
+
+    offered = get_args(StageSettings.model_fields["connection_limit_policy"].annotation)
+    known = {field.name: field.type for field in dataclasses.fields(settings.Connect)}["connection_limit_policy"]
+    assert set(offered) == set(get_args(known))
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_every_function_is_made_the_same_way(dev: Synthesis, module: str) -> None:
+    function = dev.functions[module]
+    name = construct_id(module)
+    assert function["Runtime"] == "python3.13"
+    assert function["Architectures"] == ["arm64"]
+    assert function["TracingConfig"] == {"Mode": "Active"}
+    assert function["LoggingConfig"] == {"LogGroup": f"{name}/LogGroup"}
+    assert function["Role"] == f"{name}/Role.Arn"
+    assert function["Layers"] == ["Dependencies"]
+    assert 256 <= function["MemorySize"] <= 512
+    variables = _environment(function)
+    assert variables["POWERTOOLS_SERVICE_NAME"] == module.split(".")[1]
+    assert variables["POWERTOOLS_METRICS_NAMESPACE"] == "Ringback"
+    assert variables["LOG_LEVEL"] == "INFO"
+    assert "FunctionName" not in function
+
+
+def test_all_functions_share_one_asset(dev: Synthesis) -> None:
+    assert len({function["Code"]["S3Key"] for function in dev.functions.values()}) == 1
+
+
+def test_traces_are_off_locally(local: Synthesis) -> None:
+    assert all(_environment(function)["POWERTOOLS_TRACE_DISABLED"] == "true" for function in local.functions.values())
+
+
+def test_functions_of_routes_answer_before_api_gateway_gives_up(dev: Synthesis) -> None:
+    limits = {module: function["Timeout"] for module, function in dev.functions.items() if "routes." in module}
+    assert all(timeout < 29 for timeout in limits.values()), limits
+
+
+def test_a_handshake_has_ended_when_its_connection_is_young_no_more(dev: Synthesis) -> None:
+    assert timedelta(seconds=dev.functions["routes.connect"]["Timeout"]) < YOUNG_CONNECTION
+
+
+def test_names_are_left_to_cloudformation(any_stage: Synthesis) -> None:
+    physical = re.compile(r"(Table|Function|Queue|Topic|Role|LogGroup|StateMachine|Layer)Name")
+    named = [
+        (resource.path, name)
+        for resource in any_stage.resources.values()
+        for name in resource.properties
+        if physical.fullmatch(name)
+        and resource.type not in {"AWS::Lambda::Permission", "AWS::Lambda::EventSourceMapping"}
+    ]
+    assert named == []

@@ -1,0 +1,124 @@
+"""Who may do what. The table is the whole of it: a grant that is not in it fails."""
+
+import pytest
+
+from tests.infrastructure.synthesis import SECRET_ARN, Synthesis
+
+pytestmark = pytest.mark.xdist_group("infrastructure")
+
+CONNECTIONS = "Tables/Connections.Arn"
+STREAM = "Tables/Connections.StreamArn"
+CALLBACKS = "Tables/Callbacks.Arn"
+MACHINE = "Delivery/StateMachine"
+POST = "arn:aws:execute-api:region:account:WebSocket/Api/v1/POST/@connections/*"
+DELETE = "arn:aws:execute-api:region:account:WebSocket/Api/v1/DELETE/@connections/*"
+INGEST_QUEUE = "WaysIn/IngestQueue.Arn"
+INGEST_DEAD_LETTER_QUEUE = "WaysIn/IngestDeadLetterQueue.Arn"
+KEY = "Encryption/Key.Arn"
+
+GRANTS: dict[str, dict[str, set[str]]] = {
+    "Authorizer": {},
+    "Connect": {
+        CONNECTIONS: {"dynamodb:PutItem", "dynamodb:Query", "dynamodb:DeleteItem"},
+        DELETE: {"execute-api:ManageConnections"},
+    },
+    "Disconnect": {CONNECTIONS: {"dynamodb:DeleteItem"}},
+    "Acknowledge": {CALLBACKS: {"dynamodb:GetItem", "dynamodb:DeleteItem"}, MACHINE: {"states:SendTaskSuccess"}},
+    "ResolveConnections": {CONNECTIONS: {"dynamodb:Query"}},
+    "PostToConnections": {CONNECTIONS: {"dynamodb:DeleteItem"}, POST: {"execute-api:ManageConnections"}},
+    "PostAndAwaitAcknowledgement": {
+        CONNECTIONS: {"dynamodb:DeleteItem"},
+        CALLBACKS: {"dynamodb:PutItem", "dynamodb:DeleteItem"},
+        POST: {"execute-api:ManageConnections"},
+    },
+    "WaitForReconnect": {
+        CONNECTIONS: {"dynamodb:Query"},
+        CALLBACKS: {"dynamodb:PutItem", "dynamodb:DeleteItem"},
+        MACHINE: {"states:SendTaskSuccess"},
+    },
+    "Wake": {
+        STREAM: {
+            "dynamodb:DescribeStream",
+            "dynamodb:GetRecords",
+            "dynamodb:GetShardIterator",
+            "dynamodb:ListStreams",
+        },
+        CALLBACKS: {"dynamodb:Query", "dynamodb:DeleteItem"},
+        MACHINE: {"states:SendTaskSuccess"},
+    },
+    "Ingest": {
+        INGEST_QUEUE: {
+            "sqs:ReceiveMessage",
+            "sqs:DeleteMessage",
+            "sqs:ChangeMessageVisibility",
+            "sqs:GetQueueAttributes",
+        },
+        INGEST_DEAD_LETTER_QUEUE: {"sqs:SendMessage"},
+        MACHINE: {"states:StartExecution"},
+    },
+}
+TRACES = {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}
+READ_KEY = {"kms:Decrypt", "kms:DescribeKey"}
+WRITE_KEY = READ_KEY | {"kms:Encrypt", "kms:GenerateDataKey", "kms:ReEncryptFrom", "kms:ReEncryptTo"}
+
+
+def _pairs(grants: dict[str, set[str]]) -> set[tuple[str, str]]:
+    return {(action, resource) for resource, actions in grants.items() for action in actions}
+
+
+def _own_log_and_traces(name: str) -> dict[str, set[str]]:
+    return {f"{name}/LogGroup.Arn": {"logs:CreateLogStream", "logs:PutLogEvents"}, "*": TRACES}
+
+
+@pytest.mark.parametrize("name", sorted(GRANTS))
+def test_a_function_may_do_exactly_this(dev: Synthesis, name: str) -> None:
+    assert dev.grants[f"{name}/Role"] == _pairs({**_own_log_and_traces(name), **GRANTS[name]})
+
+
+@pytest.mark.parametrize("name", sorted(GRANTS))
+def test_a_key_of_its_own_adds_the_key_and_a_secret_adds_the_secret(everything: Synthesis, name: str) -> None:
+    reads = {"Authorizer": set[str](), "ResolveConnections": READ_KEY}
+    more = {KEY: reads.get(name, WRITE_KEY)}
+    if name == "Authorizer":
+        more[SECRET_ARN] = {"secretsmanager:GetSecretValue"}
+    assert everything.grants[f"{name}/Role"] == _pairs({**_own_log_and_traces(name), **GRANTS[name], **more})
+
+
+def test_the_delivery_machine_may_call_its_functions_and_fill_its_dead_letter_queue(dev: Synthesis) -> None:
+    tasks = ("ResolveConnections", "PostToConnections", "PostAndAwaitAcknowledgement", "WaitForReconnect")
+    exact = {pair for pair in dev.grants["Delivery/Role"] if pair[1] != "*"}
+    assert exact == {
+        *(("lambda:InvokeFunction", f"{task}/Function.Arn") for task in tasks),
+        ("sqs:SendMessage", "Delivery/DeadLetterQueue.Arn"),
+    }
+
+
+def test_stars_stand_only_where_a_service_knows_no_resources(any_stage: Synthesis) -> None:
+    stars = {action for pairs in any_stage.grants.values() for action, resource in pairs if resource == "*"}
+    assert stars == {
+        *TRACES,
+        "xray:GetSamplingRules",
+        "xray:GetSamplingTargets",
+        "logs:CreateLogDelivery",
+        "logs:GetLogDelivery",
+        "logs:UpdateLogDelivery",
+        "logs:DeleteLogDelivery",
+        "logs:ListLogDeliveries",
+        "logs:PutResourcePolicy",
+        "logs:DescribeResourcePolicies",
+        "logs:DescribeLogGroups",
+    }
+
+
+def test_no_action_has_a_star(any_stage: Synthesis) -> None:
+    assert not [action for pairs in any_stage.grants.values() for action, _resource in pairs if "*" in action]
+
+
+def test_every_role_is_in_the_table(any_stage: Synthesis) -> None:
+    roles = {resource.path.removesuffix("/Role") for resource in any_stage.of_type("AWS::IAM::Role")}
+    assert roles - {"WebSocket/LogRole"} == {*GRANTS, "Delivery"}
+
+
+def test_managed_policies_are_for_api_gateways_logs_only(any_stage: Synthesis) -> None:
+    managed = [r.path for r in any_stage.of_type("AWS::IAM::Role") if r.properties.get("ManagedPolicyArns")]
+    assert managed in ([], ["WebSocket/LogRole/Role"])

@@ -1,0 +1,170 @@
+"""What a stage may be, and what is said when it may not."""
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from cdk_app.settings import EXAMPLE, SettingsError, StageSettings, TokenSettings, load
+
+PUBLIC_KEY = {"kty": "EC", "crv": "P-256", "x": "x", "y": "y", "kid": "1"}
+ISSUER = {"issuer": "https://id.example.com", "audience": "app"}
+URL = {**ISSUER, "jwks_url": "https://id.example.com/jwks.json", "algorithms": ["RS256"]}
+KEY_SET = {**ISSUER, "jwks": {"keys": [PUBLIC_KEY]}, "algorithms": ["ES256"]}
+SECRET = {
+    **ISSUER,
+    "secret_arn": "arn:aws:secretsmanager:eu-central-1:123456789012:secret:tokens-AbCdEf",
+    "algorithms": ["HS256"],
+}
+
+
+def _load(**settings: Any) -> StageSettings:
+    return load("dev", {"dev": {}}, {"token": URL, **settings})
+
+
+def _refused(**settings: Any) -> str:
+    with pytest.raises(SettingsError) as refusal:
+        _load(**settings)
+    return str(refusal.value)
+
+
+def test_defaults() -> None:
+    settings = _load()
+    assert settings.max_attempts == 1000
+    assert (settings.backoff_base_seconds, settings.backoff_cap_seconds) == (2, 3600)
+    assert settings.default_ttl_seconds == 86_400
+    assert settings.default_ack_timeout_seconds == 30
+    assert settings.connection_ttl_minutes == 130
+    assert settings.max_connections_per_user == 10
+    assert settings.connection_limit_policy == "evict_oldest"
+    assert not settings.is_local
+
+
+def test_settings_cannot_be_changed() -> None:
+    with pytest.raises(ValidationError):
+        _load().log_level = "DEBUG"
+
+
+@pytest.mark.parametrize("token", [URL, KEY_SET, SECRET])
+def test_each_key_source_alone_will_do(token: dict[str, Any]) -> None:
+    assert _load(token=token).token.issuer == "https://id.example.com"
+
+
+def test_overrides_win_key_by_key() -> None:
+    stages = {"dev": {"log_level": "ERROR", "token": URL, "allowed_origins": ["https://a.example.com"]}}
+    overrides = '{"token": {"audience": "other"}, "allowed_origins": ["https://b.example.com"]}'
+    settings = load("dev", stages, overrides)
+    assert settings.log_level == "ERROR"
+    assert (settings.token.audience, settings.token.jwks_url) == ("other", URL["jwks_url"])
+    assert settings.allowed_origins == ("https://b.example.com",)
+
+
+def test_a_key_source_of_cdk_json_can_be_taken_back() -> None:
+    settings = load("dev", {"dev": {"token": URL}}, {"token": {**KEY_SET, "jwks_url": None}})
+    assert settings.token.jwks_url is None
+
+
+def test_a_missing_token_section_is_told_what_to_write_and_where() -> None:
+    with pytest.raises(SettingsError) as refusal:
+        load("prod", {"prod": {}})
+    text = str(refusal.value)
+    assert "context.stages.prod" in text
+    assert '"jwks_url": "https://cognito-idp.' in text
+
+
+@pytest.mark.parametrize(
+    ("stage", "said"),
+    [("staging", "There is no stage 'staging'. cdk.json has dev, prod"), ("a/b", "cannot be a stage")],
+)
+def test_an_unknown_stage_is_told_which_there_are(stage: str, said: str) -> None:
+    with pytest.raises(SettingsError, match=said):
+        load(stage, {"dev": {}, "prod": {}})
+
+
+@pytest.mark.parametrize(("overrides", "said"), [("{", "is not JSON"), ("[]", "must be a JSON object")])
+def test_overrides_must_be_an_object(overrides: str, said: str) -> None:
+    with pytest.raises(SettingsError, match=said):
+        load("dev", {"dev": {}}, overrides)
+
+
+def test_unknown_settings_are_told_what_there_is() -> None:
+    assert "max_attempt: there is no such setting; there are token, " in _refused(max_attempt=3)
+    assert "token.jwk_url: there is no such setting; there are issuer, " in _refused(token={**URL, "jwk_url": "x"})
+
+
+def test_every_mistake_is_named_at_once() -> None:
+    text = _refused(max_attempts=0, log_level="LOUD")
+    assert "max_attempts: " in text
+    assert "log_level: " in text
+
+
+def test_a_value_is_not_repeated() -> None:
+    assert "hunter2" not in _refused(token={**URL, "secret_arn": "hunter2", "jwks_url": None})
+
+
+@pytest.mark.parametrize(
+    ("token", "said"),
+    [
+        ({**ISSUER, "algorithms": ["RS256"]}, "exactly one of jwks_url, jwks and secret_arn must be given, not none"),
+        ({**URL, "jwks": KEY_SET["jwks"]}, "not jwks_url and jwks"),
+        ({**URL, "algorithms": []}, "token.algorithms"),
+        ({**URL, "algorithms": ["none"]}, "token.algorithms.0"),
+        ({**URL, "algorithms": ["RS256", "HS256"]}, "HS256 needs a secret"),
+        ({**KEY_SET, "algorithms": ["HS512"]}, "HS512 needs a secret"),
+        ({**SECRET, "algorithms": ["HS256", "RS256"]}, "goes with HS256, HS384 and HS512 only"),
+        ({**SECRET, "secret_arn": SECRET["secret_arn"][:-7]}, "token.secret_arn"),
+        ({**URL, "jwks_url": "http://id.example.com/jwks.json"}, "token.jwks_url"),
+        ({**URL, "issuer": ""}, "token.issuer"),
+        ({name: value for name, value in URL.items() if name != "audience"}, "token.audience: Field required"),
+        ({**KEY_SET, "jwks": {}}, "must be a JSON Web Key Set"),
+        ({**KEY_SET, "jwks": {"keys": [{**PUBLIC_KEY, "d": "private"}]}}, "holds a private or symmetric key"),
+        ({**KEY_SET, "jwks": {"keys": [{"kty": "oct", "k": "secret"}]}}, "holds a private or symmetric key"),
+        ({**KEY_SET, "jwks": {"keys": [PUBLIC_KEY] * 50}}, "give its jwks_url"),
+        ({**URL, "cookie_name": "session"}, "allowed_origins must not be empty with token.cookie_name"),
+        ({**URL, "cookie_name": "a b"}, "token.cookie_name"),
+        ({**URL, "required_scope": "two words"}, "token.required_scope"),
+    ],
+)
+def test_token_settings_that_would_not_be_safe_or_not_work_are_refused(token: dict[str, Any], said: str) -> None:
+    assert said in _refused(token=token)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"allowed_networks": ["10.0.0.1/8"]}, "allowed_networks.0"),
+        ({"allowed_networks": ["the office"]}, "allowed_networks.0"),
+        ({"allowed_origins": ["app.example.com"]}, "allowed_origins.0"),
+        ({"allowed_origins": ["https://app.example.com/"]}, "allowed_origins.0"),
+        ({"allowed_origins": ["https://a.example.com,https://b.example.com"]}, "allowed_origins.0"),
+        ({"backoff_base_seconds": 60, "backoff_cap_seconds": 30}, "backoff_cap_seconds must not be lower"),
+        ({"connection_limit_policy": "evict"}, "connection_limit_policy"),
+        ({"log_retention_days": 31}, "log_retention_days"),
+        ({"api_stage_name": "v1/x"}, "api_stage_name"),
+        ({"ingest_max_concurrency": 1}, "ingest_max_concurrency"),
+        ({"encryption": "none"}, "encryption"),
+        ({"local_endpoint_url": "http://127.0.0.1:4600/"}, "local_endpoint_url"),
+    ],
+)
+def test_other_settings_that_would_not_work_are_refused(settings: dict[str, Any], said: str) -> None:
+    assert said in _refused(**settings)
+
+
+def test_cookies_with_origins_are_fine() -> None:
+    settings = _load(token={**URL, "cookie_name": "session"}, allowed_origins=["https://app.example.com"])
+    assert settings.token.cookie_name == "session"
+
+
+def test_the_readme_names_every_setting() -> None:
+    text = EXAMPLE.with_name("README.md").read_text("utf-8")
+    names = [*StageSettings.model_fields, *(f"token.{name}" for name in TokenSettings.model_fields)]
+    assert [name for name in names if f"`{name}`" not in text] == []
+
+
+def test_the_example_is_valid() -> None:
+    assert load("dev", {"dev": {}}, f"@{EXAMPLE}").token.algorithms == ("RS256",)
+
+
+def test_a_file_that_is_not_there_is_named() -> None:
+    with pytest.raises(SettingsError, match=r"@nowhere\.json cannot be read: No such file"):
+        load("dev", {"dev": {}}, "@nowhere.json")

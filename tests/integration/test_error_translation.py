@@ -1,0 +1,126 @@
+"""Every failure of every call becomes an error of ours, which names the call and the code but no value."""
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from lambdas.adapters.queues import IngestDeadLetterQueue
+from lambdas.adapters.runs import DeliveryMachine, WaitingRuns
+from lambdas.adapters.tables import CallbackTable, ConnectionTable
+from lambdas.core.errors import ServiceUnavailable, StoreUnavailable
+from tests.builders import callback, connection, recipient
+from tests.integration.service import Answer, Service, refused_url
+
+SECRET = "s3cr3t"
+CONNECTIONS, CALLBACKS = ConnectionTable("Connections"), CallbackTable("Callbacks")
+MACHINE = DeliveryMachine("arn:aws:states:eu-central-1:123456789012:stateMachine:Delivery")
+QUEUE = IngestDeadLetterQueue("https://sqs.eu-central-1.amazonaws.com/123456789012/IngestDeadLetters")
+
+Call = Callable[[], object]
+STORE_CALLS: dict[str, list[Call]] = {
+    "PutItem": [
+        lambda: CONNECTIONS.put(connection()),
+        lambda: CALLBACKS.park_for_reconnect(callback()),
+        lambda: CALLBACKS.park_for_acknowledgement(callback()),
+    ],
+    "DeleteItem": [
+        lambda: CONNECTIONS.delete(recipient(), "tab"),
+        lambda: CALLBACKS.remove_reconnect(callback()),
+        lambda: CALLBACKS.remove_acknowledgement(callback()),
+    ],
+    "Query": [
+        lambda: CONNECTIONS.of_recipient(recipient()),
+        lambda: CONNECTIONS.of_user("ana"),
+        lambda: list(CALLBACKS.waiting_for_reconnect(recipient())),
+    ],
+    "GetItem": [lambda: CALLBACKS.waiting_for_acknowledgement("ana", "m-1")],
+}
+SERVICE_CALLS: dict[str, list[Call]] = {
+    "SendTaskSuccess": [lambda: WaitingRuns().succeed(SECRET, {})],
+    "StartExecution": [lambda: MACHINE.start("m-1", f'"{SECRET}"')],
+    "SendMessage": [lambda: QUEUE.put(SECRET, "no JSON")],
+}
+EVERY_CALL = [
+    pytest.param(call, operation, error, id=f"{operation}-{number}")
+    for calls, error in ((STORE_CALLS, StoreUnavailable), (SERVICE_CALLS, ServiceUnavailable))
+    for operation, variants in calls.items()
+    for number, call in enumerate(variants, start=1)
+]
+
+
+def fault(code: str, status: int = 400) -> Answer:
+    """An error of the JSON protocols, whose message repeats what it was given."""
+    return Answer(status, json.dumps({"__type": f"com.amazonaws#{code}", "message": f"Invalid: {SECRET}"}).encode())
+
+
+@pytest.mark.parametrize(("call", "operation", "error"), EVERY_CALL)
+def test_every_call_is_translated(
+    service: Service, call: Call, operation: str, error: type[ServiceUnavailable]
+) -> None:
+    service.answer = fault("AccessDeniedException")
+
+    with pytest.raises(ServiceUnavailable) as translated:
+        call()
+
+    assert type(translated.value) is error
+    assert str(translated.value) == f"{operation}: AccessDeniedException"
+    assert len(service.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        pytest.param(fault("ThrottlingException"), "GetItem: ThrottlingException", id="throttled"),
+        pytest.param(fault("InternalServerError", 500), "GetItem: InternalServerError", id="fault"),
+        pytest.param(Answer(503), "GetItem: 503", id="no body"),
+        pytest.param(Answer(502, b"<html>"), "GetItem: 502", id="a proxy's answer"),
+        pytest.param(Answer(delay_seconds=0.2), "ReadTimeoutError", id="too late"),
+    ],
+)
+def test_every_kind_of_failure_is_translated(service: Service, answer: Answer, said: str) -> None:
+    service.answer = answer
+
+    with pytest.raises(StoreUnavailable, match=f"^{said}$"):
+        CALLBACKS.waiting_for_acknowledgement("ana", "m-1")
+
+
+def test_nobody_there_to_answer(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", refused_url())
+
+    with pytest.raises(StoreUnavailable, match=r"^EndpointConnectionError$"):
+        CONNECTIONS.put(connection())
+
+
+def test_a_page_that_fails_midway_is_translated_too(service: Service) -> None:
+    row = {"caller_id": {"S": "user#ana"}, "waits_for": {"S": "reconnect#chat#42#m-1"}}
+    stored = {
+        **row,
+        "recipient": {"S": recipient().model_dump_json()},
+        "message_id": {"S": "m-1"},
+        "task_token": {"S": SECRET},
+        "since": {"N": "1"},
+        "expiration_date": {"N": "1"},
+    }
+    service.answer = Answer(200, json.dumps({"Items": [stored], "LastEvaluatedKey": row}).encode())
+    waiting = CALLBACKS.waiting_for_reconnect(recipient())
+
+    assert next(waiting).message_id == "m-1"
+    service.answer = fault("ThrottlingException")
+    with pytest.raises(StoreUnavailable, match=r"^Query: ThrottlingException$"):
+        next(waiting)
+
+
+@pytest.mark.parametrize(
+    ("call", "code"),
+    [
+        (lambda: WaitingRuns().succeed("token", {}), "TaskTimedOut"),
+        (lambda: WaitingRuns().succeed("token", {}), "TaskDoesNotExist"),
+        (lambda: WaitingRuns().succeed("token", {}), "InvalidToken"),
+        (lambda: MACHINE.start("m-1", "{}"), "ExecutionAlreadyExists"),
+    ],
+)
+def test_some_faults_are_answers(service: Service, call: Call, code: str) -> None:
+    service.answer = fault(code)
+
+    assert call() is False

@@ -1,0 +1,31 @@
+"""Fixtures of the machine's tests, and the marker that says which paths a test takes."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.statemachine import paths
+
+if TYPE_CHECKING:
+    from tests.statemachine.stage import Stage
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register what only these tests need."""
+    config.addinivalue_line("markers", "takes(*labels): the paths, as `paths.py` labels them, that the test takes")
+    # Powertools warns of an invocation that counted nothing, which most of ours do.
+    config.addinivalue_line("filterwarnings", "ignore:No application metrics to publish:UserWarning")
+
+
+@pytest.fixture
+def stage(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator["Stage"]:
+    """A stage with nobody connected; afterwards, the test's runs must have taken what it says they take."""
+    from tests.statemachine.stage import open_stage  # the handlers want their environment before they are imported
+
+    with open_stage(monkeypatch) as stage:
+        yield stage
+        stage.end()
+        said = paths.said_by(request.node)
+        took = {label for run in stage.runs for label in paths.taken(run.history)}
+        assert said <= took, f"not taken: {sorted(said - took)}"

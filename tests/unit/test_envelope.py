@@ -1,0 +1,181 @@
+"""The envelope: what a backend may hand over, and what it is told when it may not."""
+
+import json
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
+
+from ringback import Envelope, Recipient
+from ringback.envelope import Context, ContextId, MessageId, User, describe, parse
+from tests.builders import envelope
+
+RECIPIENT = {"user": "ana", "context": "chat", "contextId": "42"}
+RFC3339 = "expiresAt: Value error, give the time in UTC as RFC 3339, for example 2030-01-31T12:00:00Z"
+MAX_LENGTHS = {User: 255, Context: 64, ContextId: 128, MessageId: 128}
+
+printable = st.characters(min_codepoint=0x21, max_codepoint=0x7E, exclude_characters="#")
+not_printable = st.characters(max_codepoint=0x20) | st.characters(min_codepoint=0x7F) | st.just("#")
+
+
+def refusal(value: Any) -> str:
+    with pytest.raises(ValidationError) as refused:
+        parse(value)
+    return describe(refused.value)
+
+
+def test_what_an_envelope_needs_and_what_it_says_when_nothing_else_is_given() -> None:
+    read = parse({"recipient": RECIPIENT, "payload": None})
+
+    assert read == Envelope(recipient=Recipient(user="ana", context="chat", context_id="42"), payload=None)
+    assert (read.id, read.type, read.ack) == (None, "message", "none")
+    assert refusal({}) == "recipient: Field required; payload: Field required"
+
+
+def test_every_field_has_its_camel_case_name() -> None:
+    given_fields = {
+        **envelope(type="chat.reply", ack="client", ackTimeoutSeconds=30, correlationId="c-1", sequence=0),
+        "isFinal": True,
+        "expiresAt": "2030-01-31T12:00:00Z",
+    }
+
+    assert json.loads(parse(given_fields).model_dump_json(by_alias=True, exclude_none=True)) == given_fields
+
+
+def test_the_field_names_of_older_publishers() -> None:
+    read = parse(envelope(messageType="chat.reply", sequence=7, isFinal=True))
+
+    assert (read.type, read.sequence, read.is_final) == ("chat.reply", 7, True)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        pytest.param({"prioritty": 1}, "prioritty: Extra inputs are not permitted", id="unknown field"),
+        pytest.param({"ttl_seconds": 5}, "ttl_seconds: Extra inputs are not permitted", id="not camelCase"),
+        pytest.param(
+            {"recipient": RECIPIENT | {"url": "https://elsewhere"}},
+            "recipient.url: Extra inputs are not permitted",
+            id="unknown field of the recipient",
+        ),
+        pytest.param(
+            {"type": "a", "messageType": "b"}, "messageType: Extra inputs are not permitted", id="one type, two names"
+        ),
+        pytest.param(
+            {"ttlSeconds": 5, "expiresAt": "2030-01-31T12:00:00Z"},
+            "envelope: Value error, give expiresAt or ttlSeconds, not both",
+            id="two ends of life",
+        ),
+        pytest.param({"ack": "server"}, "ack: Input should be 'none' or 'client'", id="unknown ack"),
+        pytest.param({"ttlSeconds": "5"}, "ttlSeconds: Input should be a valid integer", id="text for a number"),
+        pytest.param({"ttlSeconds": True}, "ttlSeconds: Input should be a valid integer", id="bool for a number"),
+        pytest.param({"isFinal": 1}, "isFinal: Input should be a valid boolean", id="number for a bool"),
+        pytest.param({"ttlSeconds": 0}, "ttlSeconds: Input should be greater than or equal to 1", id="no life"),
+        pytest.param(
+            {"ttlSeconds": 2592001}, "ttlSeconds: Input should be less than or equal to 2592000", id="too long a life"
+        ),
+        pytest.param(
+            {"ackTimeoutSeconds": 3601}, "ackTimeoutSeconds: Input should be less than or equal to 3600", id="long ack"
+        ),
+        pytest.param({"sequence": -1}, "sequence: Input should be greater than or equal to 0", id="sequence"),
+        pytest.param({"type": ""}, "type: String should have at least 1 character", id="empty type"),
+        pytest.param({"payload": {"a": [object()]}}, "payload: input was not a valid JSON value", id="no JSON"),
+    ],
+)
+def test_a_refusal_names_the_field_and_the_rule(change: dict[str, Any], said: str) -> None:
+    assert refusal(envelope(**change)) == said
+
+
+@pytest.mark.parametrize("value", ["text", ["list"], None, 1])
+def test_an_envelope_is_an_object(value: Any) -> None:
+    assert refusal(value) == "envelope: Input should be a valid dictionary or instance of Envelope"
+
+
+@pytest.mark.parametrize(
+    ("field", "printed"),
+    [("k" * 64, "k" * 64), ("k" * 65, "k" * 64 + "…"), ("line\nfeed\x00", "line?feed?"), ("ключ", "ключ")],
+)
+def test_an_unknown_field_is_named_in_a_text_that_logs_and_queues_take(field: str, printed: str) -> None:
+    assert refusal(envelope(**{field: 1})) == f"{printed}: Extra inputs are not permitted"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"payload": {"SECRET": {1, 2}}},
+        {"payload": {"deep": json.loads('{"SECRET":' * 300 + '"SECRET"' + "}" * 300)}},
+        {"recipient": RECIPIENT | {"user": "SECRET#"}},
+        {"id": "SECRET#"},
+        {"ack": "SECRET"},
+        {"expiresAt": "SECRET"},
+        {"ttlSeconds": "SECRET"},
+        {"prioritty": "SECRET"},
+        {"recipient": "SECRET"},
+    ],
+)
+def test_a_refusal_never_repeats_a_value(change: dict[str, Any]) -> None:
+    said = refusal(envelope(**change))
+
+    assert "SECRET" not in said
+    assert len(said) < 150
+
+
+@pytest.mark.parametrize("identifier", MAX_LENGTHS)
+@given(data=st.data())
+def test_identifiers_are_printable_ascii_without_the_separator(identifier: Any, data: st.DataObject) -> None:
+    longest = MAX_LENGTHS[identifier]
+    good = data.draw(st.text(printable, min_size=1, max_size=longest))
+    bad_character = data.draw(not_printable)
+    at = data.draw(st.integers(0, len(good)))
+    adapter: TypeAdapter[str] = TypeAdapter(identifier)
+
+    assert adapter.validate_python(good) == good
+    for bad in (good[:at] + bad_character + good[at:], good.ljust(longest + 1, "a"), ""):
+        with pytest.raises(ValidationError):
+            adapter.validate_python(bad)
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("2030-01-31T12:00:00Z", datetime(2030, 1, 31, 12, tzinfo=UTC)),
+        ("2030-01-31T12:00:00.5Z", datetime(2030, 1, 31, 12, 0, 0, 500_000, tzinfo=UTC)),
+        ("2030-01-31T12:00:00.123456789Z", datetime(2030, 1, 31, 12, 0, 0, 123_456, tzinfo=UTC)),
+    ],
+)
+def test_a_time_is_rfc_3339_in_utc(text: str, moment: datetime) -> None:
+    assert parse(envelope(expiresAt=text)).expires_at == moment
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "2030-01-31T12:00:00",
+        "2030-01-31T12:00:00+00:00",
+        "2030-01-31T14:00:00+02:00",
+        "2030-01-31 12:00:00Z",
+        "2030-01-31T12:00Z",
+        "2030-W05-4T12:00:00Z",
+        "20300131T120000Z",
+        "2030-01-31T12:00:00,5Z",
+        "2030-02-30T12:00:00Z",
+        "2030-01-31T12:00:00Z\n",
+        "٢٠٣٠-01-31T12:00:00Z",
+        1_896_091_200,
+        True,
+    ],
+)
+def test_nothing_else_is_a_time_because_the_state_machine_reads_the_same_text(value: Any) -> None:
+    assert refusal(envelope(expiresAt=value)) == RFC3339
+
+
+def test_a_publishers_own_time_zone_becomes_utc() -> None:
+    noon = datetime(2030, 1, 31, 14, tzinfo=timezone(timedelta(hours=2)))
+    written = Envelope(recipient=Recipient(user="ana", context="chat", context_id="42"), payload=1, expires_at=noon)
+
+    assert '"expiresAt":"2030-01-31T12:00:00Z"' in written.model_dump_json(by_alias=True)
+    with pytest.raises(ValidationError, match="timezone"):
+        Envelope(recipient=written.recipient, payload=1, expires_at=noon.replace(tzinfo=None))

@@ -1,0 +1,76 @@
+"""What reaches the client, byte for byte."""
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lambdas.core.errors import InvalidMessage
+from lambdas.core.frames import MAX_FRAME_BYTES, message_frame
+from tests.builders import NOW, message
+
+text = st.text(st.characters(exclude_categories=["Cs"]))
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | text,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(text, inner, max_size=3),
+    max_leaves=10,
+)
+
+
+def frame(**changes: Any) -> bytes:
+    return message_frame(message(**changes), attempt=2, sent_at=NOW + timedelta(milliseconds=250))
+
+
+def test_the_whole_frame() -> None:
+    assert frame(type="chat.reply", correlationId="c-1", sequence=0, isFinal=False) == (
+        b'{"kind":"message","id":"m-1","type":"chat.reply","payload":{"text":"hello"},'
+        b'"sentAt":"2030-01-31T12:00:00.250Z","attempt":2,"correlationId":"c-1","sequence":0,"isFinal":false}'
+    )
+
+
+def test_what_the_backend_did_not_give_is_not_there() -> None:
+    assert json.loads(frame()).keys() == {"kind", "id", "type", "payload", "sentAt", "attempt"}
+
+
+@pytest.mark.parametrize(
+    ("payload", "wire"),
+    [
+        pytest.param('say "hi" \\ \n', rb'"say \"hi\" \\ \n"', id="quotes"),
+        pytest.param("👩‍🚀 né", '"👩‍🚀 né"'.encode(), id="emoji"),
+        pytest.param("plain", b'"plain"', id="bare string"),
+        pytest.param("42", b'"42"', id="string that looks like a number"),
+        pytest.param(None, b"null", id="null"),
+        pytest.param({"b": [1, {"a": [None, True]}], "a": {}}, b'{"b":[1,{"a":[null,true]}],"a":{}}', id="nested"),
+        pytest.param('{"a": 1}', rb'"{\"a\": 1}"', id="JSON in a string"),
+        pytest.param(12345678901234567890, b"12345678901234567890", id="beyond 64 bits"),
+        pytest.param("x" * 100_000, b'"' + b"x" * 100_000 + b'"', id="100 KB"),
+    ],
+)
+def test_payloads_arrive_as_they_are(payload: Any, wire: bytes) -> None:
+    assert b'"payload":' + wire + b',"sentAt"' in frame(payload=payload)
+
+
+@given(json_values)
+def test_any_json_arrives(payload: Any) -> None:
+    assert json.loads(frame(payload=payload))["payload"] == payload
+
+
+def test_a_frame_is_at_most_what_api_gateway_takes_in_bytes() -> None:
+    room = MAX_FRAME_BYTES - len(frame(payload=""))
+    two_bytes_each = "é" * (room // 2)
+    filling = "x" * (room % 2)
+
+    assert len(frame(payload=two_bytes_each + filling)) == MAX_FRAME_BYTES
+    with pytest.raises(
+        InvalidMessage, match=r"^payload: the frame would be 131073 bytes, and API Gateway takes 131072$"
+    ):
+        frame(payload=two_bytes_each + filling + "x")
+
+
+@pytest.mark.parametrize("payload", [float("inf"), [float("nan")], "\ud83d", {"\ud83d": 1}])
+def test_what_json_cannot_carry_is_an_invalid_message(payload: Any) -> None:
+    with pytest.raises(InvalidMessage, match=r"^payload: it holds a number or a text that JSON cannot carry$"):
+        frame(payload=payload)

@@ -1,0 +1,143 @@
+"""What comes in through the queue: whole envelopes, and bodies with attributes."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lambdas.core.errors import InvalidMessage
+from lambdas.core.intake import Accepted, accept, execution_name
+from tests.builders import NOW, envelope
+
+ANA = {"user": "ana", "context": "chat", "contextId": "42"}
+
+
+def take(body: str, **attributes: str) -> Accepted:
+    return accept(body, attributes, queue_message_id="queue-id", sent_at=NOW)
+
+
+def started_with(body: str, **attributes: str) -> dict[str, Any]:
+    """The envelope that the run would be started with."""
+    read = json.loads(take(body, **attributes).envelope_json)
+    assert isinstance(read, dict)
+    return read
+
+
+def test_a_whole_envelope_goes_on_as_it_is() -> None:
+    given_fields = envelope(ack="client", correlationId="c-1", isFinal=False, messageType="chat.reply")
+
+    assert take(json.dumps(given_fields)).execution_name == "m-1"
+    assert started_with(json.dumps(given_fields), traceparent="00-ab-cd-01") == given_fields
+
+
+def test_attributes_are_the_envelope_and_the_body_is_the_payload() -> None:
+    rest = {"type": "chat.reply", "ack": "client", "ackTimeoutSeconds": "30", "sequence": "7", "isFinal": "true"}
+
+    assert started_with('{"text":"hello"}', **ANA, **rest, id="m-9") == {
+        "recipient": ANA,
+        "payload": {"text": "hello"},
+        "type": "chat.reply",
+        "ack": "client",
+        "ackTimeoutSeconds": 30,
+        "sequence": 7,
+        "isFinal": True,
+        "id": "m-9",
+    }
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "payload"),
+    [
+        ('{"a":[1,"x"]}', None, {"a": [1, "x"]}),
+        ("42", None, 42),
+        ("null", None, None),
+        ("hello", None, "hello"),
+        ("NaN", None, "NaN"),
+        ("", None, ""),
+        ("{broken", "application/json", "{broken"),
+        ("42", "application/json", 42),
+        ("42", "text/plain", "42"),
+        ('{"a":1}', "text/plain", '{"a":1}'),
+    ],
+)
+def test_a_body_is_json_if_it_is_json_unless_it_is_said_to_be_text(
+    body: str, content_type: str | None, payload: Any
+) -> None:
+    attributes = ANA | ({"contentType": content_type} if content_type else {})
+
+    assert started_with(body, **attributes)["payload"] == payload
+
+
+@pytest.mark.parametrize(
+    ("body", "attributes", "reason"),
+    [
+        ("hello", {}, "the body is not JSON: give a whole envelope, or the attributes user, context and contextId"),
+        ("NaN", {}, "the body is not JSON: give a whole envelope, or the attributes user, context and contextId"),
+        ("[1]", {}, "the body is no JSON object: give a whole envelope, or the recipient as attributes"),
+        ("[" * 100_000, {}, "the body is nested too deep"),
+        ("[" * 100_000, ANA, "the body is nested too deep"),
+        ("{}", {}, "recipient: Field required; payload: Field required"),
+        ("hi", {"user": "ana"}, "recipient.context: Field required; recipient.contextId: Field required"),
+        ("hi", ANA | {"ttlSeconds": "soon"}, "ttlSeconds: Input should be a valid integer"),
+        ("hi", ANA | {"ttlSeconds": "1.5"}, "ttlSeconds: Input should be a valid integer"),
+        ("hi", ANA | {"isFinal": "yes"}, "isFinal: Input should be a valid boolean"),
+        ("hi", ANA | {"prioritty": "1"}, "prioritty: Extra inputs are not permitted"),
+        ("hi", ANA | {"payload": "ho"}, "payload: no attribute; the body is the payload"),
+        ("hi", ANA | {"recipient": "ho"}, "recipient: no attribute; the body is the payload"),
+        ("1e999", ANA, "payload: it holds a number or a text that JSON cannot carry"),
+        ("x" * 131_072, ANA, "payload: the frame would be 131184 bytes, and API Gateway takes 131072"),
+    ],
+)
+def test_a_rejection_says_what_is_wrong(body: str, attributes: dict[str, str], reason: str) -> None:
+    with pytest.raises(InvalidMessage) as rejected:
+        take(body, **attributes)
+
+    assert str(rejected.value) == reason
+
+
+@pytest.mark.parametrize("field", ["id", "ttlSeconds", "expiresAt", "ackTimeoutSeconds", "sequence", "isFinal"])
+def test_a_null_is_a_field_that_was_not_given_because_the_state_machine_tells_them_apart(field: str) -> None:
+    read = started_with(json.dumps(envelope() | {field: None, "payload": None}))
+
+    assert read == envelope(payload=None) | ({"id": "queue-id"} if field == "id" else {})
+
+
+def test_a_life_is_counted_from_when_the_message_was_sent_not_from_when_it_is_read() -> None:
+    read = started_with("hi", **ANA, ttlSeconds="90")
+
+    assert "ttlSeconds" not in read
+    assert read["expiresAt"] == "2030-01-31T12:01:30.000Z"
+
+
+def test_an_end_of_life_and_none_are_left_alone() -> None:
+    assert started_with("hi", **ANA, expiresAt="2030-02-01T00:00:00Z")["expiresAt"] == "2030-02-01T00:00:00Z"
+    assert "expiresAt" not in started_with("hi", **ANA)
+
+
+def test_the_same_queue_message_gives_the_same_run() -> None:
+    first, again = (take("hi", **ANA, ttlSeconds="90") for _ in range(2))
+
+    assert first == again
+    assert first.execution_name == "queue-id"
+    assert json.loads(first.envelope_json)["id"] == "queue-id"
+
+
+@pytest.mark.parametrize("message_id", ["m-1", "059f36b4-87a3-44ab-83d2-661975830a7d", "a" * 80, "A_b-9"])
+def test_an_id_that_may_name_an_execution_does(message_id: str) -> None:
+    assert execution_name(message_id) == message_id
+
+
+@pytest.mark.parametrize("message_id", ["order/17", "a" * 81, "a.b", "a:b", "m-1\n"])
+def test_another_id_is_hashed(message_id: str) -> None:
+    assert execution_name(message_id).startswith("sha256-")
+
+
+@given(st.sets(st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=128), min_size=2))
+def test_every_name_is_one_that_step_functions_takes_and_no_two_ids_share_one(message_ids: set[str]) -> None:
+    names = {execution_name(message_id) for message_id in message_ids}
+
+    assert len(names) == len(message_ids)
+    assert all(re.fullmatch("[A-Za-z0-9_-]{1,80}", name) for name in names)

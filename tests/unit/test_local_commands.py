@@ -1,0 +1,98 @@
+"""The commands of `python -m local` that need no MiniStack."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import jwt
+import pytest
+
+from local import __main__ as commands
+from local import settings
+from local.cloud import RUN_LOCK
+from local.locks import PidLock, holder
+from local.tokens import Keys
+
+
+@pytest.fixture(autouse=True)
+def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(settings, "DIRECTORY", tmp_path)
+    monkeypatch.setattr(settings, "INSTALLATION_FILE", tmp_path / "local.json")
+    return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def _signals(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The commands install handlers, which would stay."""
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["local", *arguments])
+    return commands.main()
+
+
+def test_down_with_nothing_to_stop(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (directory / "local.json").write_text("of a run that was killed")
+
+    assert run(monkeypatch, "down") == 0
+
+    assert capsys.readouterr().out == "There is nothing to stop.\n"
+    assert not (directory / "local.json").exists()
+
+
+def test_status_of_nothing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(monkeypatch, "status") == 1
+
+    assert "make up" in capsys.readouterr().out
+
+
+def test_second_up_says_so(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lock = PidLock(directory / RUN_LOCK)
+    assert lock.acquire()
+    lock.name(4711)
+
+    assert run(monkeypatch, "up") == 1
+
+    lock.close()
+    assert "process 4711" in capsys.readouterr().err
+
+
+def test_token(directory: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    Keys.make().save(directory)
+    options = ("--context", "chat", "--context-id", "42", "--scope", "read write", "--ttl-seconds", "60")
+
+    assert run(monkeypatch, "token", "--user", "ana", *options) == 0
+
+    claims = jwt.decode(capsys.readouterr().out.strip(), options={"verify_signature": False})
+    assert claims["sub"] == "ana"
+    assert claims["contexts"] == ["chat/42"]
+    assert claims["scope"] == "read write"
+    assert claims["exp"] - claims["iat"] == 60
+
+
+def test_token_without_a_run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(monkeypatch, "token", "--user", "ana") == 1
+
+    assert "make up" in capsys.readouterr().err
+
+
+def test_lock_tells_its_holder_only_while_it_is_held(directory: Path) -> None:
+    file = directory / "a.lock"
+    assert holder(file) is None
+
+    lock = PidLock(file)
+    assert lock.acquire()
+    lock.name(os.getpid())
+    other = PidLock(file)
+    assert not other.acquire()
+    other.close()
+    assert holder(file) == os.getpid()
+
+    lock.close()
+    assert holder(file) is None

@@ -1,0 +1,101 @@
+"""What is known of a local installation, and what is told about it."""
+
+import json
+import shlex
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from local import instructions, settings, stack
+from local.errors import DeploymentFailed, NotRunning
+from local.installation import Clients, Installation
+from ringback.envelope import parse
+
+ENDPOINT = "http://127.0.0.1:4711"
+OUTPUTS = {
+    "WebSocketUrl": "ws://127.0.0.1:4711/_aws/execute-api/abc/local",
+    "DeliveryStateMachineArn": "arn:aws:states:us-east-1:000000000000:stateMachine:Delivery",
+    "MessageTopicArn": "arn:aws:sns:us-east-1:000000000000:Messages",
+    "DeadLetterQueueUrl": f"{ENDPOINT}/000000000000/DeadLetters",
+    "IngestDeadLetterQueueUrl": f"{ENDPOINT}/000000000000/IngestDeadLetters",
+    "ConnectionsTableName": "Connections",
+    "CallbacksTableName": "Callbacks",
+    "DisconnectFunctionName": "Disconnect",
+    "SomethingNew": "that nobody here asks for",
+}
+
+
+@pytest.fixture
+def installation(tmp_path: Path) -> Installation:
+    return stack.read_outputs(OUTPUTS, endpoint=ENDPOINT, directory=tmp_path)
+
+
+def test_outputs_become_an_installation(installation: Installation) -> None:
+    assert installation.websocket_url == OUTPUTS["WebSocketUrl"]
+    assert installation.ingest_dead_letter_queue_url == OUTPUTS["IngestDeadLetterQueueUrl"]
+    assert installation.disconnect_function_name == "Disconnect"
+    assert installation.endpoint == ENDPOINT
+    assert installation.management_url == "http://127.0.0.1:4711/_aws/execute-api/abc/local"
+
+
+def test_missing_output_is_named(tmp_path: Path) -> None:
+    outputs = {name: value for name, value in OUTPUTS.items() if name != "MessageTopicArn"}
+
+    with pytest.raises(DeploymentFailed, match="message_topic_arn"):
+        stack.read_outputs(outputs, endpoint=ENDPOINT, directory=tmp_path)
+
+
+def test_saved_installation_is_read_again(installation: Installation, tmp_path: Path) -> None:
+    file = tmp_path / "build" / "local.json"
+    installation.save(file)
+
+    assert Installation.load(file) == installation
+    assert json.loads(file.read_text()) == asdict(installation)
+
+
+def test_no_installation(tmp_path: Path) -> None:
+    with pytest.raises(NotRunning, match="make up"):
+        Installation.load(tmp_path / "local.json")
+
+
+def test_token_command_names_a_directory_of_its_own(installation: Installation, tmp_path: Path) -> None:
+    assert shlex.split(installation.token_command)[-2:] == ["--directory", str(tmp_path)]
+    assert stack.token_command(settings.DIRECTORY).endswith("-m local token")
+
+
+def test_clients_take_nothing_of_the_developers_own_aws(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "production")
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SQS", "https://sqs.example")
+    monkeypatch.setenv("AWS_USE_FIPS_ENDPOINT", "true")
+
+    client = Clients(ENDPOINT).sqs
+
+    assert client.meta.endpoint_url == ENDPOINT
+    assert client.meta.region_name == settings.REGION
+
+
+@pytest.mark.parametrize(
+    "command",
+    [instructions.start_execution_command, instructions.publish_command, instructions.dead_letters_command],
+)
+def test_commands_cannot_reach_the_real_aws(installation: Installation, command: Callable[[Installation], str]) -> None:
+    words = shlex.split(command(installation).replace("\\\n", ""))
+
+    assert words[:3] == ["AWS_ACCESS_KEY_ID=local", "AWS_SECRET_ACCESS_KEY=local", "aws"]
+    assert words[words.index("--endpoint-url") + 1] == ENDPOINT
+
+
+def test_envelope_in_the_instructions_is_one(installation: Installation) -> None:
+    words = shlex.split(instructions.start_execution_command(installation).replace("\\\n", ""))
+
+    assert parse(json.loads(words[words.index("--input") + 1])).recipient.user == "ana"
+
+
+def test_instructions_name_everything(installation: Installation) -> None:
+    text = instructions.instructions(installation)
+
+    for value in (installation.endpoint, installation.websocket_url, installation.token_command):
+        assert value in text

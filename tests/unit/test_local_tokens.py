@@ -1,0 +1,83 @@
+"""Tokens for local use."""
+
+import json
+import stat
+from pathlib import Path
+
+import jwt
+import pytest
+
+from local.errors import NotRunning
+from local.tokens import Keys, unsigned
+
+
+@pytest.fixture
+def keys() -> Keys:
+    return Keys.make()
+
+
+def verified(token: str, keys: Keys) -> dict[str, object]:
+    """As a stage would do it that knows nothing but its settings."""
+    stage = json.loads(json.dumps(keys.stage_settings()))
+    key = jwt.PyJWKSet.from_dict(stage["jwks"])[jwt.get_unverified_header(token)["kid"]]
+    claims: dict[str, object] = jwt.decode(
+        token,
+        key,
+        algorithms=stage["algorithms"],
+        issuer=stage["issuer"],
+        audience=stage["audience"],
+        options={"require": ["exp", "iat", "sub"]},
+    )
+    return claims
+
+
+def test_stage_settings_verify_a_token(keys: Keys) -> None:
+    claims = verified(keys.token("ana", ttl_seconds=60, scope="chat"), keys)
+
+    assert claims["sub"] == "ana"
+    assert claims["scope"] == "chat"
+    assert isinstance(claims["exp"], int)
+    assert isinstance(claims["iat"], int)
+    assert claims["exp"] - claims["iat"] == 60
+
+
+def test_stage_settings_hold_no_private_key(keys: Keys) -> None:
+    (key,) = keys.stage_settings()["jwks"]["keys"]
+
+    assert set(key) == {"kty", "crv", "x", "y", "kid", "alg", "use"}
+
+
+def test_any_claim_may_be_replaced(keys: Keys) -> None:
+    with pytest.raises(jwt.InvalidAudienceError):
+        verified(keys.token("ana", aud="somebody else"), keys)
+
+
+def test_expired_token(keys: Keys) -> None:
+    with pytest.raises(jwt.ExpiredSignatureError):
+        verified(keys.token("ana", ttl_seconds=-1), keys)
+
+
+def test_token_of_other_keys(keys: Keys) -> None:
+    with pytest.raises(jwt.InvalidSignatureError):
+        verified(Keys.make().token("ana"), keys)
+
+
+def test_unsigned_token() -> None:
+    token = unsigned({"sub": "ana"})
+
+    assert jwt.get_unverified_header(token)["alg"] == "none"
+    assert jwt.decode(token, options={"verify_signature": False}) == {"sub": "ana"}
+
+
+def test_saved_keys_are_the_same_and_private(keys: Keys, tmp_path: Path) -> None:
+    Keys.make().save(tmp_path)
+    keys.save(tmp_path)
+
+    assert verified(Keys.load(tmp_path).token("ana"), keys)["sub"] == "ana"
+    (file,) = tmp_path.iterdir()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_no_keys(tmp_path: Path) -> None:
+    with pytest.raises(NotRunning, match="make up"):
+        Keys.load(tmp_path)

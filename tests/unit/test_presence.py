@@ -1,0 +1,127 @@
+"""Coming: how many connections a user may have, and which one goes."""
+
+from dataclasses import replace
+
+import pytest
+
+from lambdas.core import presence
+from lambdas.core.errors import StoreUnavailable
+from lambdas.core.model import Connection
+from tests.builders import connection, recipient
+from tests.fakes import FakeClock, FakeConnections, FakeSockets
+
+NEW = connection("new", age_seconds=0)
+OLD = [connection(f"old-{age}", recipient(context_id=str(age)), age_seconds=age) for age in (20, 30, 10)]
+
+
+def admit(
+    connections: FakeConnections,
+    sockets: FakeSockets,
+    *,
+    new: Connection = NEW,
+    limit: int = 3,
+    policy: presence.LimitPolicy = "evict_oldest",
+) -> None:
+    presence.admit(new, limit=limit, policy=policy, connections=connections, sockets=sockets, clock=FakeClock())
+
+
+def store(*rows: Connection) -> FakeConnections:
+    return FakeConnections({(row.recipient, row.connection_id): row for row in rows})
+
+
+def ids(connections: FakeConnections) -> set[str]:
+    return {row.connection_id for row in connections.rows.values()}
+
+
+@pytest.mark.parametrize(
+    ("limit", "evicted"),
+    [
+        pytest.param(0, [], id="no limit"),
+        pytest.param(4, [], id="room for one more"),
+        pytest.param(3, ["old-30"], id="the oldest goes, in whichever conversation"),
+        pytest.param(1, ["old-10", "old-20", "old-30"], id="only the new one stays"),
+    ],
+)
+def test_the_users_oldest_connections_are_evicted(limit: int, evicted: list[str]) -> None:
+    connections, sockets = store(*OLD), FakeSockets()
+
+    admit(connections, sockets, limit=limit)
+
+    assert sorted(sockets.closed) == evicted
+    assert ids(connections) == {"new", "old-10", "old-20", "old-30"} - set(evicted)
+
+
+def test_a_stage_may_refuse_instead() -> None:
+    connections, sockets = store(*OLD), FakeSockets()
+
+    with pytest.raises(presence.ConnectionLimitReached, match="a user may have 3 connections"):
+        admit(connections, sockets, policy="refuse")
+    assert ids(connections) == {"old-10", "old-20", "old-30"}
+
+    admit(connections, sockets, limit=4, policy="refuse")
+    assert "new" in ids(connections)
+    assert not sockets.closed
+
+
+@pytest.mark.parametrize(
+    "not_counted",
+    [
+        pytest.param(connection("closed", life_seconds=0), id="row expired"),
+        pytest.param(connection("closed", token_life_seconds=0), id="token expired"),
+        pytest.param(connection("bo's", recipient(user="bo")), id="another user's"),
+        pytest.param(replace(NEW), id="the same connection again"),
+    ],
+)
+def test_what_does_not_count_towards_the_limit(not_counted: Connection) -> None:
+    connections, sockets = store(not_counted), FakeSockets()
+
+    admit(connections, sockets, limit=1, policy="refuse")
+
+    assert ids(connections) == {not_counted.connection_id, "new"}
+
+
+def test_without_a_limit_the_users_connections_are_not_read() -> None:
+    connections = FakeConnections(down={"of_user"})
+
+    admit(connections, FakeSockets(), limit=0)
+
+    assert ids(connections) == {"new"}
+
+
+def test_what_cannot_be_evicted_now_is_met_again_at_the_next_handshake() -> None:
+    connections, sockets = store(*OLD), FakeSockets(unreachable={"old-30"})
+
+    admit(connections, sockets, limit=2)
+    assert ids(connections) == {"new", "old-10", "old-30"}, "the others went all the same, and its row is still there"
+
+    sockets.unreachable.clear()
+    admit(connections, sockets, new=connection("newer", age_seconds=0), limit=3)
+    assert ids(connections) == {"newer", "new", "old-10"}
+
+
+def test_a_store_that_is_down_fails_the_handshake_and_evicts_nobody() -> None:
+    connections, sockets = store(*OLD), FakeSockets()
+    connections.down = {"put"}
+
+    with pytest.raises(StoreUnavailable):
+        admit(connections, sockets)
+
+    assert not sockets.closed
+
+
+def test_two_handshakes_at_one_moment_may_both_be_admitted_and_the_next_one_keeps_the_limit() -> None:
+    class Late(FakeConnections):
+        """What another handshake stores between this one's read and its write."""
+
+        def of_user(self, user: str) -> list[Connection]:
+            before = super().of_user(user)
+            self.put(connection("at the same moment", age_seconds=1))
+            return before
+
+    connections = Late()
+    admit(connections, FakeSockets(), limit=1)
+    assert ids(connections) == {"new", "at the same moment"}
+
+    later = store(*connections.rows.values())
+    admit(later, FakeSockets(), new=connection("next", age_seconds=0), limit=1)
+    assert ids(later) == {"next"}
