@@ -49,16 +49,17 @@ def management_api(endpoint: str) -> "ApiGatewayManagementApiClient":
 
 @contextmanager
 def translated(error_type: type[ServiceUnavailable] = ServiceUnavailable) -> Iterator[None]:
-    """Turn any failure of a call into an error of ours. Names the call and the code, never values.
+    """Turn any failure of a call into an error of ours. Names the call and the code, never values:
+    botocore's own text may quote what it was given, so it is not chained either.
 
     A call for which some code is an answer, not a failure, catches that `ClientError` inside.
     """
     try:
         yield
     except ClientError as error:
-        raise error_type(f"{error.operation_name}: {code(error)}") from error
+        raise error_type(f"{error.operation_name}: {code(error)}") from None
     except BotoCoreError as error:
-        raise error_type(type(error).__name__) from error
+        raise error_type(type(error).__name__) from None
 
 
 def code(error: ClientError) -> str:

@@ -18,7 +18,7 @@ from lambdas.core.errors import (
 from lambdas.core.frames import message_frame
 from lambdas.core.model import Callback, Connection, Message, timestamp, utc
 from lambdas.core.ports import CallbackStore, Clock, ConnectionStore, PostResult, Sockets, TaskTokens
-from ringback.envelope import Recipient
+from ringback.envelope import MAX_ACK_TIMEOUT_SECONDS, Recipient
 
 # API Gateway answers 410 until `$connect` has returned, and that function's timeout is 10 s: before that
 # age a 410 says nothing, and the row must stay.
@@ -173,7 +173,7 @@ def park_for_reconnect(
     if attempt.number >= max_attempts:
         raise AttemptsExhausted(f"{attempt.number} attempts were made, which is all that a message gets")
     _require_life(message, clock)
-    callback = Callback(message.recipient, message.id, task_token, since=clock.now(), expires_at=message.expires_at)
+    callback = _callback(message, task_token, clock)
     callbacks.park_for_reconnect(callback)
     now = clock.now()
     known = set(tried)
@@ -205,7 +205,7 @@ def awaiting_acknowledgement(
 ) -> Iterator[None]:
     """Have the callback in place before the client can answer what is posted inside; take it back if that fails."""
     message = attempt.message
-    callback = Callback(message.recipient, message.id, task_token, since=clock.now(), expires_at=message.expires_at)
+    callback = _callback(message, task_token, clock)
     callbacks.park_for_acknowledgement(callback)
     try:
         yield
@@ -250,6 +250,12 @@ def acknowledge(
 def woken(connections: Sequence[Connection], *, by: str) -> dict[str, Any]:
     """What a woken run goes on with."""
     return {"wokenBy": by, "connections": [connection.to_state() for connection in connections]}
+
+
+def _callback(message: Message, task_token: str, clock: Clock) -> Callback:
+    # A wait ends with the message's life, but one for an acknowledgement may go on past it.
+    expires_at = message.expires_at + timedelta(seconds=MAX_ACK_TIMEOUT_SECONDS)
+    return Callback(message.recipient, message.id, task_token, since=clock.now(), expires_at=expires_at)
 
 
 def _require_life(message: Message, clock: Clock) -> None:

@@ -164,12 +164,7 @@ def test_what_is_our_fault_is_no_refusal(door: Stage, variables: dict[str, str],
     assert door.metrics() == {"Errors": 1}
 
 
-_RECEIPT = "lambdas.observability imports lambdas.core.delivery for a type, and with it every model"
-
-
-@pytest.mark.parametrize(
-    "module", ["boto3", "pydantic"]
-)
+@pytest.mark.parametrize("module", ["boto3", "pydantic"])
 def test_a_cold_start_does_without(module: str) -> None:
     """Each takes longer to import than all of this function's own code; boto3 is for the stages that have a secret."""
     program = f"import sys, lambdas.routes.authorizer; sys.exit({module!r} in sys.modules)"

@@ -21,11 +21,14 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture
 def stage(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator["Stage"]:
     """A stage with nobody connected; afterwards, the test's runs must have taken what it says they take."""
-    from tests.statemachine.stage import open_stage  # the handlers want their environment before they are imported
+    # The handlers want their environment before they are imported.
+    from tests.statemachine.interpreter import cloud
+    from tests.statemachine.stage import Stage
 
-    with open_stage(monkeypatch) as stage:
+    with cloud(monkeypatch) as patch:
+        stage = Stage(patch)
         yield stage
-        stage.end()
         said = paths.said_by(request.node)
         took = {label for run in stage.runs for label in paths.taken(run.history)}
+        stage.end()
         assert said <= took, f"not taken: {sorted(said - took)}"

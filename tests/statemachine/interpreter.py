@@ -53,7 +53,7 @@ from moto.stepfunctions.parser.models import StepFunctionsParserBackend
 from lambdas.core.model import timestamp
 from tests.fakes import FakeClock
 
-_PATIENCE_SECONDS = 10.0  # real ones: how long a run that does nothing is waited for before the test fails
+_PATIENCE_SECONDS = 30.0  # real ones: how long a run that does nothing is waited for before the test fails
 
 Invoke = Callable[[str, Any], Any]
 
@@ -181,9 +181,10 @@ class Interpreter:
             del self._open[token]
 
     def _send_task_success(self, backend: object, task_token: str, outcome: str) -> None:
-        if task_token not in self._open:
+        endpoint = self._open.get(task_token)
+        if endpoint is None:
             raise _TaskTimedOut("Task Timed Out: 'Provided task does not exist anymore'")
-        self._open[task_token].notify(CallbackOutcomeSuccess(callback_id=task_token, output=outcome))
+        endpoint.notify(CallbackOutcomeSuccess(callback_id=task_token, output=outcome))
 
     def _terminated(self, communication: BaseExecutionWorkerCommunication) -> None:
         _terminated(communication)

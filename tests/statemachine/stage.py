@@ -4,8 +4,7 @@ import importlib
 import json
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from enum import Enum
@@ -26,7 +25,7 @@ from tests import builders
 from tests.fakes import FakeClock
 from tests.statemachine import definition
 from tests.statemachine.history import History
-from tests.statemachine.interpreter import Interpreter, TokenWait, cloud
+from tests.statemachine.interpreter import Interpreter, TokenWait
 
 ANA = builders.recipient()
 MAX_ATTEMPTS = 4
@@ -158,7 +157,8 @@ class Run:
 
     @property
     def history(self) -> History:
-        """What it did up to now."""
+        """What it did up to its end, or to where it waits."""
+        self._stage.interpreter.until_idle(self.arn)
         pages = self._stage.step_functions.get_paginator("get_execution_history").paginate(executionArn=self.arn)
         return History.of(event for page in pages for event in page["events"])
 
@@ -238,14 +238,10 @@ class Stage:
         """The callbacks that wait for the recipient to connect."""
         return list(self.callbacks.waiting_for_reconnect(recipient))
 
-    def dead_letters(self) -> list[dict[str, Any]]:
-        """The bodies on the dead letter queue; reading removes them."""
-        messages = aws.sqs().receive_message(QueueUrl=self.queue_url, MaxNumberOfMessages=10).get("Messages", [])
-        return [json.loads(message["Body"]) for message in messages]
-
     def dead_letter(self) -> dict[str, Any]:
-        """The one body on the dead letter queue."""
-        (body,) = self.dead_letters()
+        """The body of the one message on the dead letter queue."""
+        (message,) = aws.sqs().receive_message(QueueUrl=self.queue_url, MaxNumberOfMessages=10).get("Messages", [])
+        body: dict[str, Any] = json.loads(message["Body"])
         return body
 
     def end(self) -> None:
@@ -275,14 +271,3 @@ def _create_table(name: str, *, sort_key: str) -> str:
         ],
     )
     return name
-
-
-@contextmanager
-def open_stage(patch: pytest.MonkeyPatch) -> Iterator[Stage]:
-    """A stage of its own, on a cloud of its own."""
-    with cloud(patch) as inner:
-        stage = Stage(inner)
-        try:
-            yield stage
-        finally:
-            stage.end()

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -21,10 +22,12 @@ from lambdas.core.errors import (
 )
 from lambdas.core.model import Connection
 from lambdas.core.ports import PostResult
+from ringback.envelope import MAX_ACK_TIMEOUT_SECONDS
 from tests.builders import attempt, callback, connection, envelope, recipient, task
 from tests.fakes import FakeCallbacks, FakeClock, FakeConnections, FakeSockets, FakeTokens
 
 POSTED, GONE, THROTTLED, FAILED = PostResult.POSTED, PostResult.GONE, PostResult.THROTTLED, PostResult.FAILED
+OLD = delivery.YOUNG_CONNECTION.total_seconds()
 EXPIRED = attempt(expiresAt="2030-01-31T12:00:00Z")
 TOO_LARGE = attempt(payload="x" * 128 * 1024)
 
@@ -142,11 +145,11 @@ class Post:
     [
         pytest.param(Post([POSTED], "posted", posts=1), id="taken"),
         pytest.param(Post([GONE], "gone", posts=1, forgotten=True), id="gone"),
-        pytest.param(Post([GONE], "gone", posts=1, age_seconds=11, forgotten=True), id="gone, no longer young"),
+        pytest.param(Post([GONE], "gone", posts=1, age_seconds=OLD, forgotten=True), id="gone, no longer young"),
         pytest.param(Post([GONE, GONE, POSTED], "posted", posts=3, age_seconds=0.1), id="young: handshake ends"),
         pytest.param(Post([GONE], "gone", posts=5, age_seconds=0.1), id="young: never there, and the row stays"),
         pytest.param(
-            Post([GONE], "gone", posts=3, age_seconds=10.75, forgotten=True), id="young: asked once more when old"
+            Post([GONE], "gone", posts=3, age_seconds=OLD - 0.25, forgotten=True), id="young: asked once more when old"
         ),
         pytest.param(Post([THROTTLED, POSTED], "posted", posts=2), id="429 once"),
         pytest.param(Post([THROTTLED], "throttled", posts=5), id="429 always"),
@@ -167,7 +170,7 @@ def test_what_becomes_of_a_post(world: World, case: Post) -> None:
 
 
 def test_a_410_from_a_slow_post_to_a_young_connection_does_not_count(world: World) -> None:
-    world.sockets = FakeSockets({"tab": [GONE]}, clock=world.clock, seconds_a_post=12)
+    world.sockets = FakeSockets({"tab": [GONE]}, clock=world.clock, seconds_a_post=OLD)
 
     world.post(attempt(), world.connect(connection("tab", age_seconds=1)))
 
@@ -246,14 +249,15 @@ def test_a_message_that_one_connection_took_is_delivered() -> None:
 # Park
 
 
-def test_a_run_parks_until_the_message_dies(world: World) -> None:
+def test_a_callback_outlives_the_wait_of_its_run(world: World) -> None:
     what = attempt(ttlSeconds=60)
 
     world.park(what)
 
     (stored,) = world.callbacks.reconnects.values()
     assert (stored.recipient, stored.message_id, stored.task_token) == (recipient(), "m-1", "token-1")
-    assert (stored.since, stored.expires_at) == (world.clock.now(), what.message.expires_at)
+    assert stored.since == world.clock.now()
+    assert stored.expires_at >= what.message.expires_at + timedelta(seconds=MAX_ACK_TIMEOUT_SECONDS)
     assert world.tokens.waiting == {"token-1"}
 
 
@@ -283,11 +287,11 @@ class Recheck:
     "case",
     [
         pytest.param(Recheck(connection("tab")), id="not tried"),
-        pytest.param(Recheck(connection("tab", age_seconds=10), tried=True), id="tried, but young"),
+        pytest.param(Recheck(connection("tab", age_seconds=OLD - 1), tried=True), id="tried, but young"),
     ],
 )
 def test_a_run_goes_on_at_once_with_a_connection_that_it_missed(world: World, case: Recheck) -> None:
-    world.connect(case.there, connection("tried", age_seconds=11), connection("closed", life_seconds=0))
+    world.connect(case.there, connection("tried", age_seconds=OLD), connection("closed", life_seconds=0))
 
     world.park(attempt(), tried=["tried", *(["tab"] if case.tried else [])])
 
@@ -298,7 +302,7 @@ def test_a_run_goes_on_at_once_with_a_connection_that_it_missed(world: World, ca
 @pytest.mark.parametrize(
     "case",
     [
-        pytest.param(Recheck(connection("tab", age_seconds=11), tried=True), id="tried"),
+        pytest.param(Recheck(connection("tab", age_seconds=OLD), tried=True), id="tried"),
         pytest.param(Recheck(connection("tab", life_seconds=0)), id="closed"),
         pytest.param(Recheck(connection("tab", recipient(context_id="43"))), id="another conversation"),
     ],
