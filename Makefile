@@ -26,7 +26,7 @@ setup: $(TOOLS) ## Install everything into .venv and node_modules
 
 node_modules/.ready: package.json package-lock.json .venv/.ready
 	@echo "Installing the CDK command"
-	@npm ci --silent --no-audit --no-fund
+	@npm ci --loglevel=error --no-audit --no-fund
 	@touch $@
 
 demo: $(TOOLS) ## Play the delivery scenes on the local stack, with real WebSocket clients
