@@ -4,6 +4,7 @@ Payloads, tokens and events are never logged or traced: no event logging, no cap
 """
 
 import functools
+import logging
 import warnings
 from collections.abc import Callable
 from enum import StrEnum
@@ -21,6 +22,8 @@ Result = TypeVar("Result")
 
 # Most calls of most functions count nothing that is worth a line.
 warnings.filterwarnings("ignore", message="No application metrics to publish")
+# It logs every exception that passes, but an answer is no error, and a failure is logged below.
+logging.getLogger("aws_lambda_powertools.tracing").setLevel(logging.CRITICAL)
 
 logger = Logger()
 metrics = Metrics()
@@ -71,6 +74,8 @@ def instrumented(
     def decorate(handler: Callable[[Event, LambdaContext], Result]) -> Callable[[Event, LambdaContext], Result]:
         @functools.wraps(handler)
         def counted(event: Event, context: LambdaContext) -> Result:
+            if isinstance(event, dict) and "execution" in event:
+                logger.append_keys(execution_arn=event["execution"]["arn"])
             try:
                 return handler(event, context)
             except answers:

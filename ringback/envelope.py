@@ -22,7 +22,8 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
-MAX_TTL_SECONDS = 30 * 24 * 3600
+# Within the attempts that a stage gives by default, whose waits grow to an hour.
+MAX_TTL_SECONDS = 14 * 24 * 3600
 MAX_ACK_TIMEOUT_SECONDS = 3600
 
 

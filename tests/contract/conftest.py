@@ -2,7 +2,6 @@
 
 import io
 import json
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
@@ -109,7 +108,6 @@ class Stage:
 
 @pytest.fixture
 def stage(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
-    warnings.filterwarnings("ignore", "No application metrics to publish")  # pytest takes this back after the test
     monkeypatch.setattr(SystemClock, "now", lambda self: NOW)
     log = io.StringIO()
     handler: Any = logger.registered_handler

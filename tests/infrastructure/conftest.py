@@ -9,11 +9,6 @@ import pytest
 from tests.infrastructure.synthesis import STAGES, Synthesis, synthesize
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Register what only these tests need."""
-    config.addinivalue_line("markers", "builds: really builds the dependency layer; needs uv's cache or a network once")
-
-
 @pytest.fixture(scope="session")
 def outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the syntheses of this session go."""

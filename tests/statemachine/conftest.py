@@ -11,13 +11,6 @@ if TYPE_CHECKING:
     from tests.statemachine.stage import Stage
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Register what only these tests need."""
-    config.addinivalue_line("markers", "takes(*labels): the paths, as `paths.py` labels them, that the test takes")
-    # Powertools warns of an invocation that counted nothing, which most of ours do.
-    config.addinivalue_line("filterwarnings", "ignore:No application metrics to publish:UserWarning")
-
-
 @pytest.fixture
 def stage(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator["Stage"]:
     """A stage with nobody connected; afterwards, the test's runs must have taken what it says they take."""

@@ -339,7 +339,7 @@ def test_a_message_whose_life_ends_while_it_waits_is_a_dead_letter(stage: Stage)
 
     error, cause = run.fail()
     assert error == "MessageExpired"
-    assert cause == "Dead-lettered after 1 attempts: its life ended at 2030-01-31T12:00:03+00:00"
+    assert cause == "Dead-lettered after 1 attempt: its life ended at 2030-01-31T12:00:03+00:00"
     letter = stage.dead_letter()
     assert letter["attempts"] == 1
     assert letter["lastError"]["error"] == "NoOpenConnection"
@@ -385,7 +385,7 @@ def test_what_api_gateway_finds_too_large_is_a_dead_letter(stage: Stage, posting
 
     error, cause = run.fail()
     assert error == "InvalidMessage"
-    assert cause.startswith("Dead-lettered after 1 attempts: payload: API Gateway takes no frame of ")
+    assert cause.startswith("Dead-lettered after 1 attempt: payload: API Gateway takes no frame of ")
     assert stage.dead_letter()["message"]["id"] == "m-1"
     assert len(stage.gateway.posts) == 1
 

@@ -92,5 +92,5 @@ def test_the_text_of_an_error_is_carried_like_a_payload(stage: Stage) -> None:
 
     run = stage.send(envelope())
 
-    assert run.fail() == ("RuntimeError", f"Dead-lettered after 1 attempts: {nasty}")
+    assert run.fail() == ("RuntimeError", f"Dead-lettered after 1 attempt: {nasty}")
     assert stage.dead_letter()["cause"] == nasty

@@ -12,10 +12,9 @@ from hypothesis import strategies as st
 from jsonata import Jsonata  # type: ignore[import-untyped]
 
 from lambdas.core.model import Message, timestamp
+from ringback.envelope import MAX_TTL_SECONDS
 from tests.builders import DAY_SECONDS, NOW, envelope
 from tests.statemachine import definition
-
-MAX_TTL_SECONDS = 30 * DAY_SECONDS
 
 
 @dataclass(frozen=True)

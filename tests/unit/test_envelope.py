@@ -75,7 +75,7 @@ def test_the_field_names_of_older_publishers() -> None:
         pytest.param({"isFinal": 1}, "isFinal: Input should be a valid boolean", id="number for a bool"),
         pytest.param({"ttlSeconds": 0}, "ttlSeconds: Input should be greater than or equal to 1", id="no life"),
         pytest.param(
-            {"ttlSeconds": 2592001}, "ttlSeconds: Input should be less than or equal to 2592000", id="too long a life"
+            {"ttlSeconds": 1209601}, "ttlSeconds: Input should be less than or equal to 1209600", id="too long a life"
         ),
         pytest.param(
             {"ackTimeoutSeconds": 3601}, "ackTimeoutSeconds: Input should be less than or equal to 3600", id="long ack"
