@@ -62,4 +62,4 @@ down: $(TOOLS) ## Stop a local stack that is left over
 	@python -m local down
 
 clean: ## Remove what was built and installed
-	@rm -rf build cdk.out .venv node_modules .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf build cdk.out .venv node_modules .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

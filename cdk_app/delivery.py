@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from aws_cdk import RemovalPolicy
+from aws_cdk import ArnFormat, RemovalPolicy, Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
@@ -80,3 +80,21 @@ class Delivery(Construct):
             because="Errors only, without execution data: the others would put payloads and task tokens into logs.",
         )
         findings.accept(self.dead_letter_queue, "SQS3", because="This is the dead letter queue, of the state machine.")
+
+    def allow_describing(self, handler: Handler) -> None:
+        """Let a function read what a run was started with."""
+        stack = Stack.of(self)
+        name = self.state_machine.state_machine_name
+        runs = stack.format_arn(
+            service="states",
+            resource="execution",
+            resource_name=f"{name}:*",
+            arn_format=ArnFormat.COLON_RESOURCE_NAME,
+        )
+        handler.allow("states:DescribeExecution", on=runs)
+        machine = "<" + ".".join(stack.resolve(name)["Fn::GetAtt"]) + ">"
+        findings.accept(
+            handler.role,
+            f"IAM5[Resource::arn:<AWS::Partition>:states:<AWS::Region>:<AWS::AccountId>:execution:{machine}:*]",
+            because="Runs come and go, named after their messages; the machine is exact.",
+        )

@@ -7,8 +7,17 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-_READ = ("kms:Decrypt", "kms:DescribeKey")
-_READ_AND_WRITE = (*_READ, "kms:Encrypt", "kms:GenerateDataKey", "kms:ReEncryptFrom", "kms:ReEncryptTo")
+_READ_AND_WRITE = (
+    "kms:Decrypt",
+    "kms:DescribeKey",
+    "kms:Encrypt",
+    "kms:GenerateDataKey",
+    "kms:ReEncryptFrom",
+    "kms:ReEncryptTo",
+)
+# The plain name: SNS makes this key where an account has none yet. By the alias's ARN, which the CDK would write, it
+# may find no key (aws-cdk#22605).
+_KEY_OF_SNS = "alias/aws/sns"
 
 
 class Encryption(Construct):
@@ -30,19 +39,14 @@ class Encryption(Construct):
             dynamodb.TableEncryption.CUSTOMER_MANAGED if customer_managed else dynamodb.TableEncryption.AWS_MANAGED
         )
         self.queue = sqs.QueueEncryption.KMS if customer_managed else sqs.QueueEncryption.SQS_MANAGED
-        self.topic_key: kms.IKey = self.key or kms.Alias.from_alias_name(self, "TopicKey", "alias/aws/sns")
-
-    def allow_reading(self, role: iam.IRole) -> None:
-        """Let a role read what the key encrypts."""
-        self._allow(role, _READ)
+        self.topic_key_id = self.key.key_arn if self.key else _KEY_OF_SNS
 
     def allow_writing(self, role: iam.IRole) -> None:
         """Let a role read and write what the key encrypts."""
-        self._allow(role, _READ_AND_WRITE)
-
-    def _allow(self, role: iam.IRole, actions: tuple[str, ...]) -> None:
         if self.key:
-            role.add_to_principal_policy(iam.PolicyStatement(actions=list(actions), resources=[self.key.key_arn]))
+            role.add_to_principal_policy(
+                iam.PolicyStatement(actions=list(_READ_AND_WRITE), resources=[self.key.key_arn])
+            )
 
     def _let_services_use(self, key: kms.Key) -> None:
         """CloudWatch Logs for this stack's log groups; SNS for what it puts into encrypted queues."""

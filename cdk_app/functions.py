@@ -1,5 +1,6 @@
 """The functions, every one made the same way."""
 
+import json
 from collections.abc import Mapping
 
 from aws_cdk import Duration, Stack
@@ -9,9 +10,11 @@ from constructs import Construct
 
 from cdk_app import assets, findings
 from cdk_app.logs import LogGroups
-from cdk_app.settings import StageSettings
+from cdk_app.settings import SettingsError, StageSettings
 
 RUNTIME = lambda_.Runtime.PYTHON_3_13
+
+_LARGEST_ENVIRONMENT_BYTES = 4096  # a quota of Lambda that cannot be raised
 
 Environment = Mapping[str, str | int | bool | tuple[str, ...] | None]
 
@@ -89,6 +92,8 @@ class Handlers:
             "LOG_LEVEL": settings.log_level,
             "POWERTOOLS_METRICS_NAMESPACE": "Ringback",
             "POWERTOOLS_TRACE_DISABLED": True if settings.is_local else None,
+            # Calls from threads stand in no segment; X-Ray would log an error for each.
+            "AWS_XRAY_CONTEXT_MISSING": "IGNORE_ERROR",
         }
 
     def make(
@@ -101,8 +106,13 @@ class Handlers:
             environment: the fields of its settings, in capitals; None is left out.
             timeout: 30 seconds unless told.
             memory_mb: it buys processor time as well.
+
+        Raises:
+            SettingsError: the environment is larger than Lambda takes it.
         """
         variables = {**self._common, "POWERTOOLS_SERVICE_NAME": module.rpartition(".")[2], **environment}
+        texts = {name: _text(value) for name, value in variables.items() if value not in (None, "", ())}
+        _require_room(module, texts)
         return Handler(
             self._scope,
             module,
@@ -110,7 +120,7 @@ class Handlers:
             layer=self._layer,
             architecture=self._architecture,
             log_groups=self._log_groups,
-            environment={name: _text(value) for name, value in variables.items() if value not in (None, "", ())},
+            environment=texts,
             timeout=timeout or Duration.seconds(30),
             memory_mb=memory_mb,
         )
@@ -119,6 +129,19 @@ class Handlers:
 def construct_id(module: str) -> str:
     """`PostToConnections` for `tasks.post_to_connections`."""
     return "".join(word.capitalize() for word in module.rpartition(".")[2].split("_"))
+
+
+def _require_room(module: str, environment: Mapping[str, str]) -> None:
+    # As Lambda measures it: all of it as JSON, in which every quote of a key set takes two bytes.
+    size = len(json.dumps(environment, separators=(",", ":")))
+    if size > _LARGEST_ENVIRONMENT_BYTES:
+        largest = sorted(environment.items(), key=lambda variable: len(variable[1]), reverse=True)[:3]
+        raise SettingsError(
+            f"The settings of {module} are too large: together they take {size} bytes of its environment, and Lambda "
+            f"has {_LARGEST_ENVIRONMENT_BYTES}. The largest are "
+            f"{', '.join(f'{name} ({len(value)})' for name, value in largest)}."
+            + (" Keys need no room with token.jwks_url." if "TOKEN_JWKS" in environment else "")
+        )
 
 
 def _text(value: str | int | bool | tuple[str, ...] | None) -> str:  # noqa: FBT001 - any value of a variable

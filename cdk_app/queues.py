@@ -37,6 +37,7 @@ def work_queue(
     return sqs.Queue(
         scope,
         construct_id,
+        retention_period=_LONGEST_RETENTION,  # a message outlives a function that is switched off
         visibility_timeout=Duration.seconds(6 * handler_timeout.to_seconds()),
         dead_letter_queue=sqs.DeadLetterQueue(queue=dead_letters, max_receive_count=max_receives),
         encryption=encryption.queue,

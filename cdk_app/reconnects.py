@@ -9,8 +9,9 @@ from cdk_app.functions import Handler
 
 _BATCH_SIZE = 100
 _BATCHES_AT_ONCE = 10
-# A wake that comes later than this is of no use: the waiting run's own timeout has looked by then.
-_MAX_AGE = Duration.minutes(5)
+# A failed batch is tried again for as long, however often that is: the waiting run's own timeout may be two hours away.
+# Then it has to go, because all later reconnects of its users wait behind it.
+_MAX_AGE = Duration.hours(1)
 
 
 class Reconnects(Construct):
@@ -33,7 +34,8 @@ class Reconnects(Construct):
             "Source",
             target=wake.function,
             event_source_arn=stream,
-            starting_position=lambda_.StartingPosition.LATEST,
+            # Making this takes minutes, and a connection stored meanwhile must wake, too. The stream is as new as this.
+            starting_position=lambda_.StartingPosition.TRIM_HORIZON,
             filters=[lambda_.FilterCriteria.filter({"eventName": lambda_.FilterRule.is_equal("INSERT")})],
             batch_size=_BATCH_SIZE,
             parallelization_factor=_BATCHES_AT_ONCE,

@@ -80,7 +80,7 @@ class RingbackStack(Stack):
         )
 
         # What API Gateway calls. Longer than boto3 tries to reach a table, so that a handshake still gets its 503;
-        # shorter than a connection is young (`lambdas.core.delivery`), so that a handshake has ended by then.
+        # shorter than a connection is young (`lambdas.core.model`), so that a handshake has ended by then.
         longest_try = Duration.seconds(10)
         self.authorizer = make(
             "routes.authorizer",
@@ -137,9 +137,12 @@ class RingbackStack(Stack):
         self.connect.allow("dynamodb:PutItem", "dynamodb:Query", "dynamodb:DeleteItem", on=connections)
         self.api.allow_closing(self.connect)
         self.disconnect.allow("dynamodb:DeleteItem", on=connections)
-        self.acknowledge.allow("dynamodb:GetItem", "dynamodb:DeleteItem", on=callbacks)
+        self.acknowledge.allow("dynamodb:Query", "dynamodb:DeleteItem", on=callbacks)
 
-        self.resolve_connections.allow("dynamodb:Query", on=connections)
+        # What finds a connection whose token has ended also closes it.
+        for closing in (self.resolve_connections, self.post_to_connections, self.post_and_await_acknowledgement):
+            self.api.allow_closing(closing)
+        self.resolve_connections.allow("dynamodb:Query", "dynamodb:DeleteItem", on=connections)
         self.post_to_connections.allow("dynamodb:DeleteItem", on=connections)
         self.api.allow_posting(self.post_to_connections)
         self.post_and_await_acknowledgement.allow("dynamodb:DeleteItem", on=connections)
@@ -150,6 +153,7 @@ class RingbackStack(Stack):
 
         self.wake.allow("dynamodb:Query", "dynamodb:DeleteItem", on=callbacks)
         self.ingest.allow("states:StartExecution", on=self.delivery.state_machine.state_machine_arn)
+        self.delivery.allow_describing(self.ingest)
         self.ingest.allow("sqs:SendMessage", on=self.ways_in.dead_letter_queue.queue_arn)
 
         # A policy of its own: in the role's, Wait For Reconnect would wait for the machine, and the machine for it.
@@ -164,11 +168,11 @@ class RingbackStack(Stack):
             ],
         )
 
-        self.encryption.allow_reading(self.resolve_connections.role)
         for handler in (
             self.connect,
             self.disconnect,
             self.acknowledge,
+            self.resolve_connections,
             self.post_to_connections,
             self.post_and_await_acknowledgement,
             self.wait_for_reconnect,

@@ -13,6 +13,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from ringback.envelope import MAX_TTL_SECONDS
+
 Algorithm = Literal[
     "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"
 ]  # fmt: skip
@@ -20,8 +22,12 @@ LogRetentionDays = Literal[1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 
 
 EXAMPLE = Path(__file__).with_name("settings.example.json")
 
-# Lambda takes 4 KB of environment for a whole function, and the authorizer has more in it than keys.
+# Lambda takes 4 KB of environment for a whole function, and the authorizer has more in it than keys. (functions.py
+# weighs the whole.)
 _LARGEST_JWKS_BYTES = 3_000
+# Step Functions ends a run at 25,000 events of history, and then there is not even a dead letter. An attempt with all
+# the retries there are writes 91.
+_MOST_ATTEMPTS = 270
 _PRIVATE_KEY_PARTS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 _STAGE = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,31}")
 
@@ -99,20 +105,21 @@ class StageSettings(_Model):
     allowed_networks: tuple[Network, ...] = ()
     generate_context_id: bool = False
 
-    max_attempts: Annotated[int, Field(ge=1, le=10_000)] = 1000
-    backoff_base_seconds: Annotated[int, Field(ge=1, le=3600)] = 2
-    backoff_cap_seconds: Annotated[int, Field(ge=1, le=86_400)] = 3600
-    default_ttl_seconds: Annotated[int, Field(ge=1, le=30_000_000)] = 86_400
+    max_attempts: Annotated[int, Field(ge=1, le=_MOST_ATTEMPTS)] = _MOST_ATTEMPTS
+    backoff_base_seconds: Annotated[int, Field(ge=1, le=3600)] = 10
+    backoff_cap_seconds: Annotated[int, Field(ge=1, le=86_400)] = 7200
+    default_ttl_seconds: Annotated[int, Field(ge=1, le=MAX_TTL_SECONDS)] = 86_400
     default_ack_timeout_seconds: Annotated[int, Field(ge=1, le=3600)] = 30
 
-    connection_ttl_minutes: Annotated[int, Field(ge=1, le=1440)] = 130
-    max_connections_per_user: Annotated[int, Field(ge=1, le=1000)] = 10
+    # API Gateway ends a connection after 120 minutes; one that is forgotten before gets no messages any more.
+    connection_ttl_minutes: Annotated[int, Field(ge=121, le=1440)] = 130
+    max_connections_per_user: Annotated[int, Field(ge=1, le=100)] = 10
     connection_limit_policy: Literal["evict_oldest", "refuse"] = "evict_oldest"
 
     api_stage_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,128}$")] = "v1"
     throttling_rate_per_second: Annotated[int, Field(ge=1)] = 1000
     throttling_burst: Annotated[int, Field(ge=1)] = 500
-    ingest_max_concurrency: Annotated[int, Field(ge=2, le=1000)] | None = None
+    ingest_max_concurrency: Annotated[int, Field(ge=2, le=1000)] = 20
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
     log_retention_days: LogRetentionDays = 30

@@ -1,5 +1,7 @@
 """How messages come in, beside StartExecution: a topic, and the queue that `ingest` empties."""
 
+from typing import cast
+
 from aws_cdk import Duration, RemovalPolicy
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
@@ -10,7 +12,9 @@ from cdk_app.encryption import Encryption
 from cdk_app.functions import Handler
 from cdk_app.queues import dead_letter_queue, work_queue
 
-_MAX_RECEIVES = 5
+# Ingest sets aside by itself what is no message. What it fails on for longer is a good message in bad times, such as
+# throttling, and each failure costs it a receive: a few would make a dead letter of it.
+_MAX_RECEIVES = 100
 _BATCH_SIZE = 10
 
 
@@ -39,7 +43,9 @@ class WaysIn(Construct):
             max_receives=_MAX_RECEIVES,
             handler_timeout=handler_timeout,
         )
-        self.topic = sns.Topic(self, "MessageTopic", master_key=encryption.topic_key, enforce_ssl=True)
+        self.topic = sns.Topic(self, "MessageTopic", enforce_ssl=True)
+        # The L2 topic takes no name of a key.
+        cast("sns.CfnTopic", self.topic.node.default_child).kms_master_key_id = encryption.topic_key_id
         self.queue.add_to_resource_policy(
             iam.PolicyStatement(
                 principals=[iam.ServicePrincipal("sns.amazonaws.com")],
@@ -59,7 +65,7 @@ class WaysIn(Construct):
             dead_letter_queue=self.dead_letter_queue,
         )
 
-    def feed(self, ingest: Handler, *, max_concurrency: int | None) -> None:
+    def feed(self, ingest: Handler, *, max_concurrency: int) -> None:
         """Let this function empty the queue."""
         ingest.allow(
             "sqs:ReceiveMessage",

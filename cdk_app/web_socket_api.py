@@ -137,21 +137,17 @@ class WebSocketApi(Construct):
         )
 
     @property
-    def management_endpoint(self) -> str | None:
-        """Where connections are managed, if it is not where API Gateway's events say."""
-        return self._local_endpoint_url and f"{self._local_endpoint_url}/_aws/execute-api/{self._path}"
+    def management_endpoint(self) -> str:
+        """Where connections are managed. Events do not say: they name the custom domain, if there is one."""
+        if self._local_endpoint_url:
+            return f"{self._local_endpoint_url}/_aws/execute-api/{self.api.api_id}/{self._stage_name}"
+        stack = Stack.of(self)
+        return f"https://{self.api.api_id}.execute-api.{stack.region}.{stack.url_suffix}/{self._stage_name}"
 
     @property
     def url(self) -> str:
         """What clients connect to."""
-        if self.management_endpoint:
-            return self.management_endpoint.replace("http", "ws", 1)
-        stack = Stack.of(self)
-        return f"wss://{self.api.api_id}.execute-api.{stack.region}.{stack.url_suffix}/{self._stage_name}"
-
-    @property
-    def _path(self) -> str:
-        return f"{self.api.api_id}/{self._stage_name}"
+        return self.management_endpoint.replace("http", "ws", 1)
 
 
 class _Answer(Construct):

@@ -27,7 +27,7 @@ logging.getLogger("aws_lambda_powertools.tracing").setLevel(logging.CRITICAL)
 
 logger = Logger()
 metrics = Metrics()
-tracer = Tracer()
+tracer = Tracer(auto_patch=False)  # `adapters.aws` has its calls traced
 
 
 class Metric(StrEnum):

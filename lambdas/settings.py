@@ -41,7 +41,7 @@ class Connect:
     connection_ttl_minutes: int
     max_connections_per_user: int
     connection_limit_policy: Literal["evict_oldest", "refuse"]
-    management_endpoint: str | None = None
+    management_endpoint: str
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,7 @@ import signal
 import sys
 from pathlib import Path
 
-from rich.console import Console
-
 from local import cloud, settings, stack
-from local.demo.play import play
 from local.errors import LocalError
 from local.installation import Installation
 from local.instructions import instructions
@@ -45,6 +42,7 @@ def _up(arguments: argparse.Namespace) -> int:
 
 def _down(_arguments: argparse.Namespace) -> int:
     stopped = cloud.stop(settings.DIRECTORY)
+    Keys.remove(settings.DIRECTORY)
     settings.INSTALLATION_FILE.unlink(missing_ok=True)
     print("Stopped; nothing is left running." if stopped else "There is nothing to stop.")
     return 0
@@ -76,6 +74,10 @@ def _token(arguments: argparse.Namespace) -> int:
 
 
 def _demo(_arguments: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from local.demo.play import play
+
     console = Console(width=None if sys.stdout.isatty() else 120)
     with stack.running(settings.BUILD / "demo", report=lambda line: console.print(line, style="dim")) as started:
         return 0 if play(started.installation, started.keys, settings.BUILD / "demo.json", console) else 1
@@ -86,7 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     up = commands.add_parser("up", help="start, deploy, and stay until Ctrl-C")
-    up.add_argument("--port", type=int, default=settings.DEFAULT_PORT)
+    up.add_argument("--port", type=_port, default=settings.DEFAULT_PORT, help="1 to 65535, %(default)s unless told")
     up.set_defaults(command=_up)
 
     down = commands.add_parser("down", help="stop what an earlier `up` has left")
@@ -107,6 +109,13 @@ def _parser() -> argparse.ArgumentParser:
     token.add_argument("--directory", type=Path, default=settings.DIRECTORY, help=argparse.SUPPRESS)
     token.set_defaults(command=_token)
     return parser
+
+
+def _port(text: str) -> int:
+    """A port that can be asked for."""
+    if not (text.isdecimal() and 1 <= int(text) <= 65_535):
+        raise argparse.ArgumentTypeError(f"{text} is no port: give 1 to 65535")
+    return int(text)
 
 
 def _interrupt(*_: object) -> None:

@@ -72,7 +72,7 @@ class Client:
         return self._socket.subprotocol if self._socket else None
 
     def drop(self) -> None:
-        """Lose the connection without a closing handshake, as in a tunnel."""
+        """Lose the connection without a closing handshake, as when the app is killed."""
         if self._socket:
             self._socket.socket.shutdown(socket.SHUT_RDWR)
         self.close()

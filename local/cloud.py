@@ -63,7 +63,8 @@ def running(directory: Path, *, port: int | None = None, corrected: bool = True)
     if not run.acquire():
         run.close()
         raise AlreadyRunning(
-            f"A run already holds {directory} (process {holder(directory / RUN_LOCK)}). `make down` stops it."
+            f"A run already holds {directory} (process {holder(directory / RUN_LOCK)}). "
+            + ("`make down` stops it." if directory == settings.DIRECTORY else "Wait for it, or end that process.")
         )
     temporary = directory / "tmp"
     try:
@@ -132,8 +133,7 @@ def _bound(port: int | None) -> Iterator[socket.socket]:
             listener.bind((settings.HOST, port or 0))
         except OSError as error:
             raise PortBusy(
-                f"Port {port} is not free: another program listens there ({error.strerror}). "
-                f"Choose another: make up PORT={(port or 0) + 1}"
+                f"Port {port} is not free: {error.strerror}. Choose another: make up PORT={(port or 0) + 1}"
             ) from error
         yield listener
 

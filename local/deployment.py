@@ -7,6 +7,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ STACK = "Ringback-local"
 APP = (sys.executable, "-m", "cdk_app")
 
 _CDK = settings.ROOT / "node_modules" / ".bin" / "cdk"
+_POLL_SECONDS = 0.1
 _BOOTSTRAP_STACK = "CDKToolkit"
 
 Report = Callable[[str], None]
@@ -77,7 +79,9 @@ def _cdk(cloud: Cloud, *arguments: str) -> None:
     log = cloud.directory / f"cdk-{arguments[0]}.log"
     command = [str(_CDK), *arguments, "--no-notices", "--no-version-reporting"]
     with _process(command, log, settings.cdk_environment(endpoint=cloud.endpoint)) as process:
-        code = process.wait()
+        while (code := process.poll()) is None:
+            cloud.ensure_alive()  # or the CDK would try for a minute
+            time.sleep(_POLL_SECONDS)
     if code:
         cloud.ensure_alive()
         raise DeploymentFailed(f"`cdk {arguments[0]}` failed (exit code {code}). {last_lines(log, 30)}")

@@ -17,6 +17,7 @@ WebSocket               {installation.websocket_url}
 Delivery state machine  {installation.delivery_state_machine_arn}
 Message topic           {installation.message_topic_arn}
 Dead letter queue       {installation.dead_letter_queue_url}
+… of ingest             {installation.ingest_dead_letter_queue_url}
 
 A client. The token can also travel as a subprotocol (-s bearer -s TOKEN), as browsers need it:
 
@@ -30,9 +31,15 @@ A message through the topic:
 
 {publish_command(installation)}
 
-What could not be delivered:
+What could not be delivered, and what the topic brought that is no message:
 
-{dead_letters_command(installation)}
+{dead_letters_command(installation, installation.dead_letter_queue_url)}
+
+{dead_letters_command(installation, installation.ingest_dead_letter_queue_url)}
+
+The way a run took (its ARN is what start-execution answers):
+
+{history_command(installation)}
 """
 
 
@@ -69,12 +76,16 @@ def publish_command(installation: Installation) -> str:
     )
 
 
-def dead_letters_command(installation: Installation) -> str:
+def dead_letters_command(installation: Installation, queue_url: str) -> str:
     return _aws(
         installation,
         "sqs receive-message",
-        **{"queue-url": installation.dead_letter_queue_url, "max-number-of-messages": "10"},
+        **{"queue-url": queue_url, "max-number-of-messages": "10", "message-attribute-names": "All"},
     )
+
+
+def history_command(installation: Installation) -> str:
+    return _aws(installation, "stepfunctions get-execution-history", **{"execution-arn": "ARN", "output": "table"})
 
 
 def _aws(installation: Installation, operation: str, **options: str) -> str:

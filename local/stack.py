@@ -34,9 +34,9 @@ def running(directory: Path, *, port: int | None = None, report: deployment.Repo
         report(f"MiniStack {settings.MINISTACK_VERSION} at {started.endpoint}")
         keys = Keys.make()
         keys.save(started.directory)
-        outputs = deployment.deploy(started, {"token": keys.stage_settings()}, report=report)
-        installation = read_outputs(outputs, endpoint=started.endpoint, directory=started.directory)
         try:
+            outputs = deployment.deploy(started, {"token": keys.stage_settings()}, report=report)
+            installation = read_outputs(outputs, endpoint=started.endpoint, directory=started.directory)
             yield Stack(installation, started, keys)
         finally:
             Keys.remove(started.directory)

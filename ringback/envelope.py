@@ -16,19 +16,19 @@ from pydantic import (
     ConfigDict,
     Field,
     JsonValue,
+    PlainSerializer,
     StringConstraints,
     ValidationError,
     model_validator,
 )
 from pydantic.alias_generators import to_camel
 
-# Within the attempts that a stage gives by default, whose waits grow to an hour.
-MAX_TTL_SECONDS = 14 * 24 * 3600
+MAX_TTL_SECONDS = 7 * 24 * 3600
 MAX_ACK_TIMEOUT_SECONDS = 3600
 
 
 # Narrower than `datetime.fromisoformat`, which also reads 2030-W05-4T12Z; JSONata's $toMillis does not.
-_RFC3339_UTC = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?Z")
+_RFC3339_UTC = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,3})?Z")
 
 
 def _rfc3339(value: object) -> object:
@@ -41,13 +41,18 @@ def _rfc3339(value: object) -> object:
     raise ValueError("give the time in UTC as RFC 3339, for example 2030-01-31T12:00:00Z")
 
 
+def _as_text(moment: datetime) -> str:
+    """Write a time as `_rfc3339` reads it; pydantic would write microseconds."""
+    return moment.isoformat(timespec="milliseconds" if moment.microsecond else "seconds").replace("+00:00", "Z")
+
+
 # Printable ASCII without '#', which joins the parts of a table key. Anything wider invites look-alikes.
 _PRINTABLE = r'^[!-"$-~]+$'
 User = Annotated[str, StringConstraints(pattern=_PRINTABLE, max_length=255)]
 Context = Annotated[str, StringConstraints(pattern=_PRINTABLE, max_length=64)]
 ContextId = Annotated[str, StringConstraints(pattern=_PRINTABLE, max_length=128)]
 MessageId = Annotated[str, StringConstraints(pattern=_PRINTABLE, max_length=128)]
-Timestamp = Annotated[AwareDatetime, BeforeValidator(_rfc3339)]
+Timestamp = Annotated[AwareDatetime, BeforeValidator(_rfc3339), PlainSerializer(_as_text, when_used="json-unless-none")]
 
 
 class _Strict(BaseModel):
@@ -99,6 +104,15 @@ class Envelope(_Strict):
         return self
 
 
+# Where pydantic speaks to whoever wrote the model, not to whoever wrote the message.
+_PLAINLY = {
+    "extra_forbidden": "there is no such field",
+    "missing": "is missing",
+    "model_type": "must be a JSON object",
+    "string_pattern_mismatch": "must be printable ASCII, without spaces and #",
+}
+
+
 def describe(error: ValidationError) -> str:
     """Say what is wrong with an envelope, field by field, without repeating any of its values."""
     problems = []
@@ -106,7 +120,7 @@ def describe(error: ValidationError) -> str:
         # The keys inside a payload are the backend's own words, like its values.
         path = item["loc"][:1] if item["loc"][:1] == ("payload",) else item["loc"]
         field = ".".join(map(_printable, path)) or "envelope"
-        problems.append(f"{field}: {item['msg']}")
+        problems.append(f"{field}: {_PLAINLY.get(item['type']) or item['msg'].removeprefix('Value error, ')}")
     return "; ".join(problems)
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
-from lambdas.core.delivery import Attempt
+from lambdas.core.delivery import Attempt, Waiting
 from lambdas.core.model import Callback, Connection, Message
 from ringback.envelope import Recipient
 
@@ -21,6 +21,7 @@ LAMBDA_CONTEXT: Any = SimpleNamespace(
     memory_limit_in_mb=256,
     invoked_function_arn="arn:aws:lambda:eu-central-1:123456789012:function:function",
     aws_request_id="52fdfc07-2182-454f-963f-5f0f9a621d72",
+    get_remaining_time_in_millis=lambda: 60_000,
 )
 
 
@@ -45,8 +46,15 @@ def message(**changes: Any) -> Message:
     )
 
 
-def attempt(number: int = 1, **changes: Any) -> Attempt:
-    return Attempt(message(**changes), number)
+def attempt(number: int = 1, *, execution_name: str | None = None, **changes: Any) -> Attempt:
+    """An attempt of a run that is named after its message, as ingest names them."""
+    carried = message(**changes)
+    return Attempt(carried, number, execution_name or carried.id)
+
+
+def waiting(entry: int = 1) -> Waiting:
+    """A state that waits; each entry into it is a second later and has its own token."""
+    return Waiting(f"token-{entry}", entered_at=NOW + timedelta(seconds=entry), retry=0)
 
 
 def connection(
@@ -68,10 +76,19 @@ def connection(
     )
 
 
-def callback(message_id: str = "m-1", to: Recipient | None = None, *, entry: int = 1) -> Callback:
-    """A callback; each entry into a waiting state has its own token."""
-    token = f"token-{entry}"
-    return Callback(to or recipient(), message_id, token, since=NOW, expires_at=NOW + timedelta(days=1))
+def callback(
+    message_id: str = "m-1", to: Recipient | None = None, *, entry: int = 1, execution_name: str | None = None
+) -> Callback:
+    """A callback of a run that is named after its message; each entry into a waiting state has its own token."""
+    return Callback(
+        recipient=to or recipient(),
+        message_id=message_id,
+        execution_name=execution_name or message_id,
+        entry=entry,
+        task_token=f"token-{entry}",
+        since=NOW,
+        expires_at=NOW + timedelta(days=1),
+    )
 
 
 def task(message: Any, **changes: Any) -> dict[str, Any]:

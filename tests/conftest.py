@@ -1,7 +1,6 @@
 """What every test stands on: no real AWS account, no client left over from another test, no impatient Hypothesis."""
 
 import os
-from collections.abc import Iterator
 
 import hypothesis
 import pytest
@@ -32,13 +31,8 @@ hypothesis.settings.load_profile("ringback")
 
 
 @pytest.fixture(autouse=True)
-def fresh_clients() -> Iterator[None]:
+def fresh_clients(monkeypatch: pytest.MonkeyPatch) -> None:
     """A client knows the endpoint and the mock that were there when it was made."""
     from lambdas.adapters import aws
 
-    makers = (aws.dynamodb, aws.step_functions, aws.sqs, aws.management_api)
-    for maker in makers:
-        maker.cache_clear()
-    yield
-    for maker in makers:
-        maker.cache_clear()
+    monkeypatch.setattr(aws, "_made", {})

@@ -7,8 +7,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from lambdas.core.errors import InvalidMessage, ServiceUnavailable, StoreUnavailable
+from lambdas.core.intake import same_message
 from lambdas.core.model import Callback, Connection
-from lambdas.core.ports import PostResult
+from lambdas.core.ports import PostResult, Start
 from ringback.envelope import Recipient
 from tests.builders import NOW
 
@@ -66,36 +67,53 @@ class FakeConnections(_Store):
 class FakeCallbacks(_Store):
     """CallbackStore."""
 
-    reconnects: dict[tuple[Recipient, str], Callback] = field(default_factory=dict)
-    acknowledgements: dict[tuple[str, str], Callback] = field(default_factory=dict)
+    reconnects: dict[tuple[str, ...], Callback] = field(default_factory=dict)
+    acknowledgements: dict[tuple[str, ...], Callback] = field(default_factory=dict)
 
-    def park_for_reconnect(self, callback: Callback) -> None:
+    def park_for_reconnect(self, callback: Callback) -> bool:
         self._reach("park_for_reconnect")
-        self.reconnects[callback.recipient, callback.message_id] = callback
+        return _put(self.reconnects, _reconnect(callback), callback)
 
-    def park_for_acknowledgement(self, callback: Callback) -> None:
+    def park_for_acknowledgement(self, callback: Callback) -> bool:
         self._reach("park_for_acknowledgement")
-        self.acknowledgements[callback.recipient.user, callback.message_id] = callback
+        return _put(self.acknowledgements, _acknowledgement(callback), callback)
 
     def waiting_for_reconnect(self, recipient: Recipient) -> Iterator[Callback]:
         self._reach("waiting_for_reconnect")
         yield from [callback for callback in self.reconnects.values() if callback.recipient == recipient]
 
-    def waiting_for_acknowledgement(self, user: str, message_id: str) -> Callback | None:
+    def waiting_for_acknowledgement(self, user: str, message_id: str) -> Iterator[Callback]:
         self._reach("waiting_for_acknowledgement")
-        return self.acknowledgements.get((user, message_id))
+        yield from [kept for key, kept in self.acknowledgements.items() if key[:2] == (user, message_id)]
 
     def remove_reconnect(self, callback: Callback) -> None:
         self._reach("remove_reconnect")
-        key = callback.recipient, callback.message_id
-        if key in self.reconnects and self.reconnects[key].task_token == callback.task_token:
-            del self.reconnects[key]
+        _remove(self.reconnects, _reconnect(callback), callback)
 
     def remove_acknowledgement(self, callback: Callback) -> None:
         self._reach("remove_acknowledgement")
-        key = callback.recipient.user, callback.message_id
-        if key in self.acknowledgements and self.acknowledgements[key].task_token == callback.task_token:
-            del self.acknowledgements[key]
+        _remove(self.acknowledgements, _acknowledgement(callback), callback)
+
+
+def _reconnect(callback: Callback) -> tuple[str, ...]:
+    to = callback.recipient
+    return to.user, to.context, to.context_id, callback.execution_name
+
+
+def _acknowledgement(callback: Callback) -> tuple[str, ...]:
+    return callback.recipient.user, callback.message_id, callback.execution_name
+
+
+def _put(kept: dict[tuple[str, ...], Callback], key: tuple[str, ...], callback: Callback) -> bool:
+    if key in kept and kept[key].entry > callback.entry:
+        return False
+    kept[key] = callback
+    return True
+
+
+def _remove(kept: dict[tuple[str, ...], Callback], key: tuple[str, ...], callback: Callback) -> None:
+    if key in kept and kept[key].task_token == callback.task_token:
+        del kept[key]
 
 
 @dataclass
@@ -118,29 +136,41 @@ class FakeTokens:
 
 @dataclass
 class FakeSockets:
-    """Sockets: each answers what the test says, in that order and the last for ever; else it takes the frame."""
+    """Sockets: each answers what the test says, in that order and the last for ever; else it takes the frame.
+
+    All are there to be closed, once, but for the ``absent`` ones.
+    """
 
     answers: dict[str, list[PostResult]] = field(default_factory=dict)
     posts: dict[str, list[bytes]] = field(default_factory=lambda: defaultdict(list))
     closed: list[str] = field(default_factory=list)
+    absent: set[str] = field(default_factory=set)
     max_frame_bytes: int = 128 * 1024
     unreachable: set[str] = field(default_factory=set)
     clock: FakeClock | None = None
-    seconds_a_post: float = 0
+    seconds_a_call: float = 0
 
     def post(self, connection: Connection, frame: bytes) -> PostResult:
         if len(frame) > self.max_frame_bytes:
             raise InvalidMessage("payload: too large")
-        if self.clock:
-            self.clock.time += timedelta(seconds=self.seconds_a_post)
+        self._take_time()
         self.posts[connection.connection_id].append(frame)
         answers = self.answers.get(connection.connection_id, [PostResult.POSTED])
         return answers.pop(0) if len(answers) > 1 else answers[0]
 
-    def close(self, connection: Connection) -> None:
+    def close(self, connection: Connection) -> bool:
         if connection.connection_id in self.unreachable:
             raise ServiceUnavailable("DeleteConnection: 503")
+        self._take_time()
+        if connection.connection_id in self.absent:
+            return False
+        self.absent.add(connection.connection_id)
         self.closed.append(connection.connection_id)
+        return True
+
+    def _take_time(self) -> None:
+        if self.clock:
+            self.clock.time += timedelta(seconds=self.seconds_a_call)
 
 
 @dataclass
@@ -150,10 +180,13 @@ class FakeDeliveries:
     runs: dict[str, str] = field(default_factory=dict)
     unreachable: set[str] = field(default_factory=set)
 
-    def start(self, name: str, envelope_json: str) -> bool:
+    def start(self, name: str, envelope_json: str) -> Start:
         if name in self.unreachable:
             raise ServiceUnavailable("StartExecution: ThrottlingException")
-        return self.runs.setdefault(name, envelope_json) == envelope_json
+        there = self.runs.setdefault(name, envelope_json)
+        if there == envelope_json:
+            return Start.STARTED
+        return Start.DUPLICATE if same_message(there, envelope_json) else Start.ID_TAKEN
 
 
 @dataclass

@@ -1,15 +1,17 @@
 """The AWS clients, made once and late, and the one translation of their errors into ours."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from threading import Lock
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from lambdas.core.delivery import CALLS_AT_ONCE
 from lambdas.core.errors import ServiceUnavailable
+from lambdas.observability import tracer
 
 if TYPE_CHECKING:
     from mypy_boto3_apigatewaymanagementapi import ApiGatewayManagementApiClient
@@ -17,34 +19,51 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_stepfunctions import SFNClient
 
+T = TypeVar("T")
+
+tracer.patch(["botocore"])  # here, so that a function that calls no service need not import the tracer's patches
+
 # Short, because a run retries a failed task and a browser retries a failed handshake; a hanging call helps neither.
-_CONFIG = Config(connect_timeout=1, read_timeout=3, retries={"mode": "standard", "total_max_attempts": 2})
+_CONFIG = Config(
+    connect_timeout=1,
+    read_timeout=3,
+    retries={"mode": "standard", "total_max_attempts": 2},
+    max_pool_connections=CALLS_AT_ONCE,
+)
 # Posts are repeated by the rules in `core.delivery`, which know a young connection from a dead one.
 _POST_CONFIG = _CONFIG.merge(Config(retries={"mode": "standard", "total_max_attempts": 1}))
 
+_made: dict[str, Any] = {}
+_making = Lock()
 
-@cache
+
 def dynamodb() -> "DynamoDBClient":
     """The DynamoDB client."""
-    return boto3.client("dynamodb", config=_CONFIG)
+    return _once("dynamodb", lambda: boto3.client("dynamodb", config=_CONFIG))
 
 
-@cache
 def step_functions() -> "SFNClient":
     """The Step Functions client."""
-    return boto3.client("stepfunctions", config=_CONFIG)
+    return _once("stepfunctions", lambda: boto3.client("stepfunctions", config=_CONFIG))
 
 
-@cache
 def sqs() -> "SQSClient":
     """The SQS client."""
-    return boto3.client("sqs", config=_CONFIG)
+    return _once("sqs", lambda: boto3.client("sqs", config=_CONFIG))
 
 
-@cache
 def management_api(endpoint: str) -> "ApiGatewayManagementApiClient":
     """The client that posts to the connections of one endpoint."""
-    return boto3.client("apigatewaymanagementapi", endpoint_url=endpoint, config=_POST_CONFIG)
+    return _once(endpoint, lambda: boto3.client("apigatewaymanagementapi", endpoint_url=endpoint, config=_POST_CONFIG))
+
+
+def _once(name: str, make: Callable[[], T]) -> T:
+    """Make a client once, one thread at a time: boto3's session is not for many, and each would make its own."""
+    with _making:
+        if name not in _made:
+            _made[name] = make()
+        client: T = _made[name]
+    return client
 
 
 @contextmanager

@@ -34,11 +34,13 @@ class ManagementApi:
             return PostResult.FAILED
         return PostResult.POSTED
 
-    def close(self, connection: Connection) -> None:
-        """Close the socket; closing one that is gone changes nothing."""
+    def close(self, connection: Connection) -> bool:
+        """Close the socket; False if there is none (410)."""
         with aws.translated():
             try:
                 aws.management_api(connection.endpoint).delete_connection(ConnectionId=connection.connection_id)
             except ClientError as error:
-                if aws.code(error) not in _NOT_THERE:
-                    raise
+                if aws.code(error) in _NOT_THERE:
+                    return False
+                raise
+        return True

@@ -7,6 +7,8 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from lambdas.adapters import aws
+from lambdas.core.intake import same_message
+from lambdas.core.ports import Start
 
 # What Step Functions says of a token whose state has ended: it timed out, was completed before, or its run is over.
 _CLOSED = frozenset({"TaskTimedOut", "TaskDoesNotExist", "InvalidToken"})
@@ -33,13 +35,15 @@ class DeliveryMachine:
 
     arn: str
 
-    def start(self, name: str, envelope_json: str) -> bool:
-        """Start a run; False if the name is taken."""
+    def start(self, name: str, envelope_json: str) -> Start:
+        """Start a run; if the name is taken, say whether it is by the same message."""
         with aws.translated():
             try:
                 aws.step_functions().start_execution(stateMachineArn=self.arn, name=name, input=envelope_json)
             except ClientError as error:
-                if aws.code(error) == "ExecutionAlreadyExists":
-                    return False
-                raise
-        return True
+                if aws.code(error) != "ExecutionAlreadyExists":
+                    raise
+                arn = f"{self.arn.replace(':stateMachine:', ':execution:')}:{name}"
+                there = aws.step_functions().describe_execution(executionArn=arn)["input"]
+                return Start.DUPLICATE if same_message(there, envelope_json) else Start.ID_TAKEN
+        return Start.STARTED

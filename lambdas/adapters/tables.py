@@ -1,8 +1,9 @@
 """The two tables. All reads are consistent queries within one user's partition.
 
 Connections: `caller_id` = ``user#{user}``, `context` = ``{context}#{contextId}#{connectionId}``.
-Callbacks: `caller_id` = ``user#{user}``, `waits_for` = ``reconnect#{context}#{contextId}#{messageId}`` or
-``ack#{messageId}``. A key names one thing exactly, so a late delete cannot hit its successor.
+Callbacks: `caller_id` = ``user#{user}``, `waits_for` = ``reconnect#{context}#{contextId}#{execution}``
+or ``ack#{messageId}#{execution}``. A key names one thing exactly, so a late delete cannot hit its successor, and two
+runs that carry one message do not take each other's place.
 """
 
 from collections.abc import Iterator, Mapping
@@ -57,46 +58,56 @@ class CallbackTable:
 
     name: str
 
-    def park_for_reconnect(self, callback: Callback) -> None:
-        """Store a callback that the recipient's next connection completes."""
-        self._put(callback, _reconnect(callback))
+    def park_for_reconnect(self, callback: Callback) -> bool:
+        """Store a callback that the recipient's next connection completes; False if the run's later one is there."""
+        return self._put(callback, _reconnect(callback))
 
-    def park_for_acknowledgement(self, callback: Callback) -> None:
-        """Store a callback that the client's acknowledgement completes."""
-        self._put(callback, _acknowledgement(callback.message_id))
+    def park_for_acknowledgement(self, callback: Callback) -> bool:
+        """Store a callback that the client's acknowledgement completes; False if the run's later one is there."""
+        return self._put(callback, _acknowledgement(callback))
 
     def waiting_for_reconnect(self, recipient: Recipient) -> Iterator[Callback]:
         """Every callback that waits for this recipient to connect."""
         prefix = f"reconnect#{_conversation(recipient)}#"
         return map(_callback_from_item, _query(self.name, recipient.user, "waits_for", prefix))
 
-    def waiting_for_acknowledgement(self, user: str, message_id: str) -> Callback | None:
-        """The callback that waits for this user to acknowledge this message."""
-        with aws.translated(StoreUnavailable):
-            answer = aws.dynamodb().get_item(
-                TableName=self.name, Key=_callback_key(user, _acknowledgement(message_id)), ConsistentRead=True
-            )
-        return _callback_from_item(answer["Item"]) if "Item" in answer else None
+    def waiting_for_acknowledgement(self, user: str, message_id: str) -> Iterator[Callback]:
+        """Every callback that waits for this user to acknowledge this message."""
+        return map(_callback_from_item, _query(self.name, user, "waits_for", f"ack#{message_id}#"))
 
     def remove_reconnect(self, callback: Callback) -> None:
-        """Remove the callback, unless a newer one of the same message has taken its place."""
+        """Remove the callback, unless a later one of the same run has taken its place."""
         self._remove(callback, _reconnect(callback))
 
     def remove_acknowledgement(self, callback: Callback) -> None:
-        """Remove the callback, unless a newer one of the same message has taken its place."""
-        self._remove(callback, _acknowledgement(callback.message_id))
+        """Remove the callback, unless a later one of the same run has taken its place."""
+        self._remove(callback, _acknowledgement(callback))
 
-    def _put(self, callback: Callback, waits_for: str) -> None:
+    def _put(self, callback: Callback, waits_for: str) -> bool:
         item = {
             **_callback_key(callback.recipient.user, waits_for),
             "recipient": _text(callback.recipient.model_dump_json()),
             "message_id": _text(callback.message_id),
+            "execution_name": _text(callback.execution_name),
+            "entry": {"N": str(callback.entry)},
             "task_token": _text(callback.task_token),
             "since": _milliseconds(callback.since),
             "expiration_date": _seconds(callback.expires_at),
         }
         with aws.translated(StoreUnavailable):
-            aws.dynamodb().put_item(TableName=self.name, Item=item)
+            try:
+                # A function can outlive the state that called it, and write after its successor.
+                aws.dynamodb().put_item(
+                    TableName=self.name,
+                    Item=item,
+                    ConditionExpression="attribute_not_exists(caller_id) OR entry <= :mine",
+                    ExpressionAttributeValues={":mine": item["entry"]},
+                )
+            except ClientError as error:
+                if aws.code(error) == "ConditionalCheckFailedException":
+                    return False
+                raise
+        return True
 
     def _remove(self, callback: Callback, waits_for: str) -> None:
         with aws.translated(StoreUnavailable):
@@ -168,6 +179,8 @@ def _callback_from_item(item: Mapping[str, Any]) -> Callback:
     return Callback(
         recipient=Recipient.model_validate_json(item["recipient"]["S"]),
         message_id=item["message_id"]["S"],
+        execution_name=item["execution_name"]["S"],
+        entry=int(item["entry"]["N"]),
         task_token=item["task_token"]["S"],
         since=_moment(int(item["since"]["N"]) / 1000),
         expires_at=_moment(int(item["expiration_date"]["N"])),
@@ -190,11 +203,11 @@ def _callback_key(user: str, waits_for: str) -> dict[str, Any]:
 
 
 def _reconnect(callback: Callback) -> str:
-    return f"reconnect#{_conversation(callback.recipient)}#{callback.message_id}"
+    return f"reconnect#{_conversation(callback.recipient)}#{callback.execution_name}"
 
 
-def _acknowledgement(message_id: str) -> str:
-    return f"ack#{message_id}"
+def _acknowledgement(callback: Callback) -> str:
+    return f"ack#{callback.message_id}#{callback.execution_name}"
 
 
 def _text(value: str) -> dict[str, str]:

@@ -1,11 +1,14 @@
 """The rules of a delivery: resolve, post, park, wake, acknowledge. One function for each thing a run does."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import timedelta
-from typing import Any, Self
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import Any, Self, TypeVar
 
+from lambdas.core import presence
 from lambdas.core.errors import (
     AttemptsExhausted,
     ConnectionGone,
@@ -14,16 +17,19 @@ from lambdas.core.errors import (
     PostThrottled,
     ServiceUnavailable,
     StoreUnavailable,
+    Superseded,
 )
 from lambdas.core.frames import message_frame
 from lambdas.core.model import Callback, Connection, Message, timestamp, utc
 from lambdas.core.ports import CallbackStore, Clock, ConnectionStore, PostResult, Sockets, TaskTokens
 from ringback.envelope import MAX_ACK_TIMEOUT_SECONDS, Recipient
 
-# API Gateway answers 410 until `$connect` has returned, and that function's timeout is 10 s: before that
-# age a 410 says nothing, and the row must stay.
-YOUNG_CONNECTION = timedelta(seconds=11)
+T = TypeVar("T")
+R = TypeVar("R")
+
 POST_AGAIN_AFTER_SECONDS = (0.1, 0.2, 0.4, 0.8)
+CALLS_AT_ONCE = 16
+WAKES_A_ROUND = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +38,7 @@ class Attempt:
 
     message: Message
     number: int
+    execution_name: str
 
     @classmethod
     def from_task(cls, task: dict[str, Any], *, default_ttl_seconds: int) -> Self:
@@ -47,11 +54,39 @@ class Attempt:
             accepted_at=utc(execution["startedAt"]),
             default_ttl_seconds=default_ttl_seconds,
         )
-        return cls(message, task["attempt"])
+        return cls(message, task["attempt"], execution["name"])
 
     def targets(self, task: dict[str, Any]) -> list[Connection]:
         """Read the connections that a posting state hands its function."""
         return [Connection.from_state(self.message.recipient, state) for state in task["connections"]]
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What a state that waits hands its function: the token, and which entry into the state it belongs to."""
+
+    task_token: str
+    entered_at: datetime
+    retry: int
+
+    @classmethod
+    def from_task(cls, task: dict[str, Any]) -> Self:
+        """Read it."""
+        entry = task["entry"]
+        return cls(task["taskToken"], utc(entry["enteredAt"]), entry["retry"])
+
+    def callback(self, attempt: Attempt, now: datetime) -> Callback:
+        """The callback to store. It outlives the message: a wait for an acknowledgement may go on past its end."""
+        message = attempt.message
+        return Callback(
+            recipient=message.recipient,
+            message_id=message.id,
+            execution_name=attempt.execution_name,
+            entry=round(self.entered_at.timestamp() * 1000) * 1000 + self.retry,
+            task_token=self.task_token,
+            since=now,
+            expires_at=message.expires_at + timedelta(seconds=MAX_ACK_TIMEOUT_SECONDS),
+        )
 
 
 @dataclass(slots=True)
@@ -92,20 +127,18 @@ class Receipt:
         raise ConnectionGone(f"{len(self.gone)} connections are gone")
 
 
-def resolve(attempt: Attempt, *, connections: ConnectionStore, clock: Clock) -> list[Connection]:
-    """Find the recipient's open connections.
+def resolve(attempt: Attempt, *, connections: ConnectionStore, sockets: Sockets, clock: Clock) -> list[Connection]:
+    """Find the recipient's open connections, and end those whose token has.
 
     Raises:
         InvalidMessage: the message is too large for a frame.
         MessageExpired: its life is over.
         NoOpenConnection: the recipient is not there.
     """
-    now = clock.now()
     _require_life(attempt.message, clock)
-    message_frame(attempt.message, attempt=attempt.number, sent_at=now)
-    found = [
-        connection for connection in connections.of_recipient(attempt.message.recipient) if connection.is_open(now)
-    ]
+    message_frame(attempt.message, attempt=attempt.number, sent_at=clock.now())
+    stored = connections.of_recipient(attempt.message.recipient)
+    found = _still_open(stored, connections, sockets, clock)
     if not found:
         raise NoOpenConnection(f"{_name(attempt.message.recipient)} has no open connection")
     return found
@@ -114,7 +147,7 @@ def resolve(attempt: Attempt, *, connections: ConnectionStore, clock: Clock) -> 
 def post(
     attempt: Attempt, targets: Sequence[Connection], *, connections: ConnectionStore, sockets: Sockets, clock: Clock
 ) -> Receipt:
-    """Post the message to every connection, and forget the connections that are gone.
+    """Post the message to every connection at once, and forget the connections that are gone.
 
     A young connection's 410, a 429 and a failure are tried again for a moment before they count. A connection
     whose life or token has ended counts as gone: a run can hold it for longer than that.
@@ -124,34 +157,34 @@ def post(
     """
     _require_life(attempt.message, clock)
     frame = message_frame(attempt.message, attempt=attempt.number, sent_at=clock.now())
-    receipt = Receipt()
-    pending = list(targets)
-    results: dict[str, PostResult] = {}
+    results = {target.connection_id: PostResult.GONE for target in targets}
+    pending = _still_open(targets, connections, sockets, clock)
     for delay in (0.0, *POST_AGAIN_AFTER_SECONDS):
-        if delay:
-            clock.sleep(delay)
-        again = []
-        for connection in pending:
-            # Its age when the post is made: by the time of the answer its handshake may have ended.
-            young = _is_young(connection, clock)
-            result = sockets.post(connection, frame) if connection.is_open(clock.now()) else PostResult.GONE
-            results[connection.connection_id] = result
-            if result in {PostResult.THROTTLED, PostResult.FAILED} or (result is PostResult.GONE and young):
-                again.append(connection)
-        pending = again
         if not pending:
             break
-    for connection in targets:
-        result = results[connection.connection_id]
-        receipt.of(result).append(connection.connection_id)
-        if result is PostResult.GONE and connection not in pending:
-            _forget(connection, connections)
+        if delay:
+            clock.sleep(delay)
+        # Their age when the post is made: by the time of the answer a handshake may have ended.
+        now = clock.now()
+        young = {target.connection_id for target in pending if target.is_young(now)}
+        answers = _at_once(lambda target: sockets.post(target, frame), pending)
+        again = []
+        for target, result in zip(pending, answers, strict=True):
+            results[target.connection_id] = result
+            if result is PostResult.GONE and target.connection_id not in young:
+                _forget(target, connections)
+            elif result is not PostResult.POSTED:
+                again.append(target)
+        pending = again
+    receipt = Receipt()
+    for connection_id, result in results.items():
+        receipt.of(result).append(connection_id)
     return receipt
 
 
 def park_for_reconnect(
     attempt: Attempt,
-    task_token: str,
+    waiting: Waiting,
     *,
     tried: Iterable[str],
     max_attempts: int,
@@ -173,40 +206,61 @@ def park_for_reconnect(
     if attempt.number >= max_attempts:
         raise AttemptsExhausted(f"{attempt.number} attempts were made, which is all that a message gets")
     _require_life(message, clock)
-    callback = _callback(message, task_token, clock)
-    callbacks.park_for_reconnect(callback)
+    callback = waiting.callback(attempt, clock.now())
+    if not callbacks.park_for_reconnect(callback):
+        return
     now = clock.now()
     known = set(tried)
     missed = [
         connection
         for connection in connections.of_recipient(message.recipient)
-        if connection.is_open(now) and (connection.connection_id not in known or _is_young(connection, clock))
+        if connection.is_open(now) and (connection.connection_id not in known or connection.is_young(now))
     ]
     if missed:
-        tokens.succeed(task_token, woken(missed, by="recheck"))
-        callbacks.remove_reconnect(callback)
+        tokens.succeed(callback.task_token, woken(missed, by="recheck"))
+        with suppress(StoreUnavailable):  # a callback left behind does no harm
+            callbacks.remove_reconnect(callback)
 
 
-def wake(arrived: Sequence[Connection], *, callbacks: CallbackStore, tokens: TaskTokens) -> int:
+def wake(
+    arrived: Sequence[Connection], *, callbacks: CallbackStore, tokens: TaskTokens, has_time: Callable[[], bool]
+) -> int:
     """Wake every run that waits for the recipient of these connections, and count them.
 
     All connections are of one recipient. Waking a run that waits no more changes nothing.
+
+    Raises:
+        ServiceUnavailable: also when the time is up; those that were woken are not met again.
     """
-    woken_runs = 0
-    for callback in callbacks.waiting_for_reconnect(arrived[0].recipient):
-        woken_runs += tokens.succeed(callback.task_token, woken(arrived, by="reconnect"))
-        callbacks.remove_reconnect(callback)
-    return woken_runs
+    output = woken(arrived, by="reconnect")
+
+    def wake_one(callback: Callback) -> bool:
+        went_on = tokens.succeed(callback.task_token, output)
+        with suppress(StoreUnavailable):  # a callback left behind does no harm
+            callbacks.remove_reconnect(callback)
+        return went_on
+
+    count = 0
+    waiting = callbacks.waiting_for_reconnect(arrived[0].recipient)
+    while some := list(islice(waiting, WAKES_A_ROUND)):
+        if not has_time():
+            raise ServiceUnavailable(f"{count} runs were woken, and the time is up")
+        count += sum(_at_once(wake_one, some))
+    return count
 
 
 @contextmanager
 def awaiting_acknowledgement(
-    attempt: Attempt, task_token: str, *, callbacks: CallbackStore, clock: Clock
+    attempt: Attempt, waiting: Waiting, *, callbacks: CallbackStore, clock: Clock
 ) -> Iterator[None]:
-    """Have the callback in place before the client can answer what is posted inside; take it back if that fails."""
-    message = attempt.message
-    callback = _callback(message, task_token, clock)
-    callbacks.park_for_acknowledgement(callback)
+    """Have the callback in place before the client can answer what is posted inside; take it back if that fails.
+
+    Raises:
+        Superseded: this comes so late that a later attempt waits already.
+    """
+    callback = waiting.callback(attempt, clock.now())
+    if not callbacks.park_for_acknowledgement(callback):
+        raise Superseded("a later attempt waits for the acknowledgement")
     try:
         yield
     except Exception:
@@ -231,19 +285,18 @@ def acknowledge(
     """
     acknowledged = 0
     for message_id in message_ids:
-        callback = callbacks.waiting_for_acknowledgement(sender.user, message_id)
-        if callback is None or callback.recipient != sender:
-            continue
-        acknowledged += tokens.succeed(
-            callback.task_token,
-            {
-                "status": "acknowledged",
-                "messageId": message_id,
-                "connectionId": connection_id,
-                "acknowledgedAt": timestamp(clock.now()),
-            },
-        )
-        callbacks.remove_acknowledgement(callback)
+        output = {
+            "status": "acknowledged",
+            "messageId": message_id,
+            "connectionId": connection_id,
+            "acknowledgedAt": timestamp(clock.now()),
+        }
+        for callback in callbacks.waiting_for_acknowledgement(sender.user, message_id):
+            if callback.recipient != sender:
+                continue
+            acknowledged += tokens.succeed(callback.task_token, output)
+            with suppress(StoreUnavailable):  # a callback left behind does no harm
+                callbacks.remove_acknowledgement(callback)
     return acknowledged
 
 
@@ -252,27 +305,37 @@ def woken(connections: Sequence[Connection], *, by: str) -> dict[str, Any]:
     return {"wokenBy": by, "connections": [connection.to_state() for connection in connections]}
 
 
-def _callback(message: Message, task_token: str, clock: Clock) -> Callback:
-    # A wait ends with the message's life, but one for an acknowledgement may go on past it.
-    expires_at = message.expires_at + timedelta(seconds=MAX_ACK_TIMEOUT_SECONDS)
-    return Callback(message.recipient, message.id, task_token, since=clock.now(), expires_at=expires_at)
+def _at_once(call: Callable[[T], R], items: Sequence[T]) -> list[R]:
+    """Make these calls at the same moment, as far as there are threads; the results are in the items' order."""
+    if len(items) == 1:
+        return [call(items[0])]
+    with ThreadPoolExecutor(min(len(items), CALLS_AT_ONCE)) as pool:
+        return list(pool.map(call, items))
+
+
+def _still_open(
+    candidates: Iterable[Connection], connections: ConnectionStore, sockets: Sockets, clock: Clock
+) -> list[Connection]:
+    """Those that may be posted to. The others are closed: their clients would wait for ever, and can come back."""
+    now = clock.now()
+    still_open = []
+    for connection in candidates:
+        if connection.is_open(now):
+            still_open.append(connection)
+        else:
+            presence.end(connection, connections=connections, sockets=sockets, clock=clock)
+    return still_open
+
+
+def _forget(connection: Connection, connections: ConnectionStore) -> None:
+    # The posts are done; failing now would post them again. The row is met again, or expires.
+    with suppress(StoreUnavailable):
+        connections.delete(connection.recipient, connection.connection_id)
 
 
 def _require_life(message: Message, clock: Clock) -> None:
     if clock.now() >= message.expires_at:
-        raise MessageExpired(f"its life ended at {message.expires_at.isoformat()}")
-
-
-def _is_young(connection: Connection, clock: Clock) -> bool:
-    return clock.now() - connection.connected_at < YOUNG_CONNECTION
-
-
-def _forget(connection: Connection, connections: ConnectionStore) -> None:
-    try:
-        connections.delete(connection.recipient, connection.connection_id)
-    except StoreUnavailable:
-        # The posts are done; failing now would post them again. The row is met again, or expires.
-        return
+        raise MessageExpired(f"its life ended at {timestamp(message.expires_at)}")
 
 
 def _name(recipient: Recipient) -> str:

@@ -9,6 +9,7 @@
     ├── NoOpenConnection     the recipient has no open connection now
     ├── ConnectionGone       every connection tried was gone (410)
     ├── PostThrottled        API Gateway answered 429; the connections are there
+    ├── Superseded           the state that called has ended, and a later one of the same run has taken over
     └── ServiceUnavailable   a service did not answer, or answered 5xx; the same call may succeed later
         └── StoreUnavailable     … and it was a table
 
@@ -42,6 +43,10 @@ class ConnectionGone(RingbackError):
 
 class PostThrottled(RingbackError):
     """API Gateway throttled the post: the connections are there, the message is not yet."""
+
+
+class Superseded(RingbackError):
+    """The state that called has ended, and nobody hears the answer any more."""
 
 
 class ServiceUnavailable(RingbackError):

@@ -8,8 +8,11 @@ from pydantic import ValidationError
 
 from lambdas.core.errors import InvalidMessage
 from ringback import envelope
-from ringback.envelope import Recipient
+from ringback.envelope import MAX_TTL_SECONDS, Recipient
 
+# API Gateway answers 410 until `$connect` has returned, and that function's timeout is 10 s: before that
+# age a 410 says nothing, and the row must stay.
+YOUNG_CONNECTION = timedelta(seconds=11)
 # An envelope can have thousands of wrong fields, and a run's cause holds 32,768 characters, JSON and all.
 MAX_REASON = 1_000
 
@@ -32,6 +35,10 @@ class Connection:
     def is_open(self, now: datetime) -> bool:
         """Whether it may be posted to. DynamoDB deletes expired rows late, so the clock decides."""
         return now < self.expires_at and (self.token_expires_at is None or now < self.token_expires_at)
+
+    def is_young(self, now: datetime) -> bool:
+        """Whether its handshake may not have ended yet."""
+        return now - self.connected_at < YOUNG_CONNECTION
 
     def to_state(self) -> dict[str, Any]:
         """Its form in the state machine, where the recipient is known."""
@@ -58,10 +65,15 @@ class Connection:
 
 @dataclass(frozen=True, slots=True)
 class Callback:
-    """A stored task token: a run that waits for a reconnect or for an acknowledgement of one message."""
+    """A stored task token: a run that waits for a reconnect or for an acknowledgement of one message.
+
+    ``entry`` orders the tokens of one run: of two, the greater one belongs to the state that was entered later.
+    """
 
     recipient: Recipient
     message_id: str
+    execution_name: str
+    entry: int
     task_token: str
     since: datetime
     expires_at: datetime
@@ -97,6 +109,8 @@ class Message:
             reason = envelope.describe(error)
             raise InvalidMessage(reason if len(reason) <= MAX_REASON else f"{reason[:MAX_REASON]} …") from None
         life = timedelta(seconds=parsed.ttl_seconds or default_ttl_seconds)
+        if parsed.expires_at and parsed.expires_at - accepted_at > timedelta(seconds=MAX_TTL_SECONDS):
+            raise InvalidMessage(f"expiresAt: at most {MAX_TTL_SECONDS} seconds ahead")
         return cls(
             id=parsed.id or fallback_id,
             envelope=parsed,

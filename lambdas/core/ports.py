@@ -39,23 +39,26 @@ class ConnectionStore(Protocol):
 class CallbackStore(Protocol):
     """The runs that wait. Reads are consistent."""
 
-    def park_for_reconnect(self, callback: Callback) -> None:
-        """Store a callback that the recipient's next connection completes; replaces that message's older one."""
+    def park_for_reconnect(self, callback: Callback) -> bool:
+        """Store a callback that the recipient's next connection completes, in place of its run's earlier one.
 
-    def park_for_acknowledgement(self, callback: Callback) -> None:
-        """Store a callback that the client's acknowledgement completes; replaces that message's older one."""
+        False if the run's later one is there: this one comes late, and its state is over.
+        """
+
+    def park_for_acknowledgement(self, callback: Callback) -> bool:
+        """Store a callback that the client's acknowledgement completes, as above."""
 
     def waiting_for_reconnect(self, recipient: Recipient) -> Iterator[Callback]:
         """Every callback that waits for this recipient to connect."""
 
-    def waiting_for_acknowledgement(self, user: str, message_id: str) -> Callback | None:
-        """The callback that waits for this user to acknowledge this message."""
+    def waiting_for_acknowledgement(self, user: str, message_id: str) -> Iterator[Callback]:
+        """Every callback that waits for this user to acknowledge this message: one, unless two runs carry it."""
 
     def remove_reconnect(self, callback: Callback) -> None:
-        """Remove the callback, unless a newer one of the same message has taken its place."""
+        """Remove the callback, unless a later one of the same run has taken its place."""
 
     def remove_acknowledgement(self, callback: Callback) -> None:
-        """Remove the callback, unless a newer one of the same message has taken its place."""
+        """Remove the callback, unless a later one of the same run has taken its place."""
 
 
 class TaskTokens(Protocol):
@@ -80,17 +83,25 @@ class Sockets(Protocol):
     def post(self, connection: Connection, frame: bytes) -> PostResult:
         """Post one text frame. Raises `InvalidMessage` if API Gateway finds it too large."""
 
-    def close(self, connection: Connection) -> None:
-        """Close the socket; closing one that is gone changes nothing."""
+    def close(self, connection: Connection) -> bool:
+        """Close the socket; False if there is none (410)."""
+
+
+class Start(Enum):
+    """What became of starting a run."""
+
+    STARTED = auto()
+    DUPLICATE = auto()
+    ID_TAKEN = auto()
 
 
 class Deliveries(Protocol):
     """The delivery state machine."""
 
-    def start(self, name: str, envelope_json: str) -> bool:
-        """Start a run; False if the name is taken, so that the message has been accepted before.
+    def start(self, name: str, envelope_json: str) -> Start:
+        """Start a run; if the name is taken, say whether it is by the same message, the end of its life aside.
 
-        True also for a run that is under way with the same envelope: to the service, that is the same start.
+        To the service, the same envelope once more while its run is under way is the same start, and so it is here.
         """
 
 

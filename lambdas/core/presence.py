@@ -1,5 +1,6 @@
 """The rules of coming and going: how a connection is admitted, and how many a user may have."""
 
+from contextlib import suppress
 from typing import Literal
 
 from lambdas.core.errors import RingbackError, ServiceUnavailable
@@ -43,14 +44,15 @@ def admit(
             raise ConnectionLimitReached(f"a user may have {limit} connections")
     connections.put(connection)
     for old in surplus:
-        _evict(old, connections, sockets)
+        end(old, connections=connections, sockets=sockets, clock=clock)
 
 
-def _evict(old: Connection, connections: ConnectionStore, sockets: Sockets) -> None:
-    try:
-        # In this order: a socket without a row would stay open, and nobody would know.
-        sockets.close(old)
-        connections.delete(old.recipient, old.connection_id)
-    except ServiceUnavailable:
-        # The new connection is admitted; the surplus is met again at the next handshake.
-        return
+def end(connection: Connection, *, connections: ConnectionStore, sockets: Sockets, clock: Clock) -> None:
+    """Close a connection and forget it. What fails is met again, by the next handshake or the next message."""
+    # Its age when it is closed: by the time of the answer its handshake may have ended.
+    young = connection.is_young(clock.now())
+    with suppress(ServiceUnavailable):
+        # In this order: a socket without a row would stay open, and nobody would know. One that is not there yet,
+        # because its own handshake goes on, keeps its row for the same reason.
+        if sockets.close(connection) or not young:
+            connections.delete(connection.recipient, connection.connection_id)

@@ -10,13 +10,13 @@ from lambdas.adapters.tables import CallbackTable
 from lambdas.core import delivery
 from lambdas.core.clock import SystemClock
 from lambdas.core.errors import InvalidMessage, ServiceUnavailable
-from lambdas.observability import Metric, count, instrumented
+from lambdas.observability import Metric, count, instrumented, logger
 from lambdas.routes import requests
 
 
 @instrumented()
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Answer 200, also for what is acknowledged already; 400 for a frame that is none."""
+    """Answer 200, also for what is acknowledged already; 400 for a frame that is none. The client sees neither."""
     try:
         acknowledged = delivery.acknowledge(
             requests.acknowledged_ids(event),
@@ -27,6 +27,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
             clock=SystemClock(),
         )
     except InvalidMessage as error:
+        logger.warning("no acknowledgement", extra={"reason": str(error)})
         count(Metric.REJECTED)
         return requests.answer(400, str(error))
     except ServiceUnavailable as error:

@@ -25,14 +25,17 @@ def connection_id(event: dict[str, Any]) -> str:
     return str(event["requestContext"]["connectionId"])
 
 
-def connection(event: dict[str, Any], *, now: datetime, life: timedelta, endpoint: str | None) -> Connection:
-    """The connection that a `$connect` event opens; its endpoint is its own unless the stage names one."""
+def connection(event: dict[str, Any], *, now: datetime, life: timedelta, endpoint: str) -> Connection:
+    """The connection that a `$connect` event opens, with the endpoint that posts to it.
+
+    The event's own domain is none: behind a custom domain the management API is not at its domain and stage.
+    """
     request = event["requestContext"]
     token_expires_at = request["authorizer"].get("tokenExpiresAt")
     return Connection(
         recipient=recipient(event),
         connection_id=connection_id(event),
-        endpoint=endpoint or f"https://{request['domainName']}/{request['stage']}",
+        endpoint=endpoint,
         connected_at=now,
         expires_at=now + life,
         token_expires_at=datetime.fromtimestamp(int(token_expires_at), UTC) if token_expires_at else None,

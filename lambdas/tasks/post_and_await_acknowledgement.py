@@ -9,23 +9,26 @@ from lambdas.adapters.management_api import ManagementApi
 from lambdas.adapters.tables import CallbackTable, ConnectionTable
 from lambdas.core import delivery
 from lambdas.core.clock import SystemClock
-from lambdas.core.errors import ConnectionGone, InvalidMessage, MessageExpired, PostThrottled
+from lambdas.core.errors import ConnectionGone, InvalidMessage, MessageExpired, PostThrottled, Superseded
 from lambdas.observability import count_posts, instrumented
 
 
-@instrumented(ConnectionGone, InvalidMessage, MessageExpired, PostThrottled)
+@instrumented(ConnectionGone, InvalidMessage, MessageExpired, PostThrottled, Superseded)
 def handler(event: dict[str, Any], context: LambdaContext) -> None:
     """Answer nothing: the acknowledgement carries the run's output."""
     environment = settings.load(settings.PostAndAwaitAcknowledgement)
     attempt = delivery.Attempt.from_task(event, default_ttl_seconds=environment.default_ttl_seconds)
+    clock = SystemClock()
     callbacks = CallbackTable(environment.callbacks_table_name)
-    with delivery.awaiting_acknowledgement(attempt, event["taskToken"], callbacks=callbacks, clock=SystemClock()):
+    with delivery.awaiting_acknowledgement(
+        attempt, delivery.Waiting.from_task(event), callbacks=callbacks, clock=clock
+    ):
         receipt = delivery.post(
             attempt,
             attempt.targets(event),
             connections=ConnectionTable(environment.connections_table_name),
             sockets=ManagementApi(),
-            clock=SystemClock(),
+            clock=clock,
         )
         count_posts(receipt)
         receipt.require_delivery()

@@ -19,7 +19,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> None:
     environment = settings.load(settings.WaitForReconnect)
     delivery.park_for_reconnect(
         delivery.Attempt.from_task(event, default_ttl_seconds=environment.default_ttl_seconds),
-        event["taskToken"],
+        delivery.Waiting.from_task(event),
         tried=event["tried"],
         max_attempts=event["maxAttempts"],
         connections=ConnectionTable(environment.connections_table_name),

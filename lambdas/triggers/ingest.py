@@ -10,6 +10,7 @@ from lambdas.adapters.queues import IngestDeadLetterQueue
 from lambdas.adapters.runs import DeliveryMachine
 from lambdas.core import intake
 from lambdas.core.errors import InvalidMessage, ServiceUnavailable
+from lambdas.core.ports import Start
 from lambdas.observability import Metric, count, instrumented, logger
 
 
@@ -23,8 +24,9 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     for record in event["Records"]:
         try:
             _take(record, deliveries, rejected)
-        except ServiceUnavailable as error:
-            logger.warning("the queue brings the message again", extra={"reason": str(error)})
+        except Exception as error:  # noqa: BLE001 - one message must not hold up the others
+            reason = str(error) if isinstance(error, ServiceUnavailable) else type(error).__name__
+            logger.warning("the queue brings the message again", extra={"reason": reason})
             count(Metric.ERRORS)
             failures.append({"itemIdentifier": record["messageId"]})
     return {"batchItemFailures": failures}
@@ -36,9 +38,16 @@ def _take(record: dict[str, Any], deliveries: DeliveryMachine, rejected: IngestD
     try:
         accepted = intake.accept(record["body"], attributes, queue_message_id=record["messageId"], sent_at=sent_at)
     except InvalidMessage as error:
-        rejected.put(record["body"], str(error))
-        logger.error("rejected", extra={"queue_message_id": record["messageId"], "reason": str(error)})
-        count(Metric.REJECTED)
+        _reject(record, str(error), rejected)
         return
     started = deliveries.start(accepted.execution_name, accepted.envelope_json)
-    count(Metric.ACCEPTED if started else Metric.DUPLICATES)
+    if started is Start.ID_TAKEN:
+        _reject(record, "id: another message has it; an id names one message for one recipient", rejected)
+        return
+    count(Metric.ACCEPTED if started is Start.STARTED else Metric.DUPLICATES)
+
+
+def _reject(record: dict[str, Any], reason: str, rejected: IngestDeadLetterQueue) -> None:
+    rejected.put(record["body"], reason)
+    logger.error("rejected", extra={"queue_message_id": record["messageId"], "reason": reason})
+    count(Metric.REJECTED)

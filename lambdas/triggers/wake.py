@@ -12,6 +12,8 @@ from lambdas.core import delivery
 from lambdas.core.errors import ServiceUnavailable
 from lambdas.observability import Metric, count, instrumented, logger
 
+TIME_TO_END_MILLISECONDS = 15_000  # a round of wakes that has begun must come to its end
+
 
 @instrumented()
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
@@ -21,7 +23,12 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     for _, group in groupby(arrivals, key=lambda arrival: arrival[1].recipient):
         together = list(group)
         try:
-            woken = delivery.wake([connection for _, connection in together], callbacks=callbacks, tokens=WaitingRuns())
+            woken = delivery.wake(
+                [connection for _, connection in together],
+                callbacks=callbacks,
+                tokens=WaitingRuns(),
+                has_time=lambda: context.get_remaining_time_in_millis() > TIME_TO_END_MILLISECONDS,
+            )
         except ServiceUnavailable as error:
             logger.warning("the stream brings the records again", extra={"reason": str(error)})
             count(Metric.ERRORS)

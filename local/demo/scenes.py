@@ -87,7 +87,7 @@ def dropped_and_back(stage: Stage, found: Finding) -> None:
     with stage.connected(dora):
         stage.await_rows(dora, "dora", 1)
         dora.drop()
-        stage.say("the client is in a tunnel")
+        stage.say("the client is gone, without a word")
         stage.await_rows(dora, "dora", 0)
         message = envelope("dora", "worth the wait")
         arn = stage.runs.start(message)
@@ -236,6 +236,13 @@ def same_id_twice(stage: Stage, found: Finding) -> None:
             TopicArn=stage.installation.message_topic_arn, Message=json.dumps(message)
         )
         stage.until(lambda: stage.queue_is_empty() or None, "ingest to have read the third one")
+        # The same id for somebody else is no duplicate, and must not vanish as one.
+        stage.installation.clients.sns.publish(
+            TopicArn=stage.installation.message_topic_arn,
+            Message=json.dumps({**message, "recipient": {**message["recipient"], "user": "jan"}}),
+        )
+        rejected = stage.dead_letter(stage.installation.ingest_dead_letter_queue_url, message["id"])
+        found.notes.append(rejected["MessageAttributes"]["reason"]["StringValue"])
     found.record(run)
     found.expect(len(ida.messages(message["id"])) == 1, "the client gets it once")
 

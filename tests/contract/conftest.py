@@ -4,6 +4,7 @@ import io
 import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
@@ -75,8 +76,9 @@ class Stage:
         for name, value in variables.items():
             self._environment.setenv(name, str(value))
 
-    def call(self, handler: Callable[..., Any], event: dict[str, Any]) -> Any:
-        return handler(event, LAMBDA_CONTEXT)
+    def call(self, handler: Callable[..., Any], event: dict[str, Any], **context: Any) -> Any:
+        """Call a handler, with an ordinary context but for what the test says of it."""
+        return handler(event, SimpleNamespace(**vars(LAMBDA_CONTEXT) | context))
 
     def log(self) -> list[dict[str, Any]]:
         """The log's lines."""

@@ -63,12 +63,16 @@ def test_the_runs_that_wait_go_on(stage: Stage, tokens: FakeTokens, frame: dict[
         (json.dumps({"ids": ["m-1"] * 101}), "acknowledge at most 100 messages in one frame"),
     ],
 )
-def test_a_frame_that_is_no_acknowledgement_is_told_so(stage: Stage, tokens: FakeTokens, body: str, said: str) -> None:
+def test_a_frame_that_is_no_acknowledgement_is_refused_and_logged(
+    stage: Stage, tokens: FakeTokens, body: str, said: str
+) -> None:
     answer = stage.call(acknowledge.handler, message_event(body))
 
     assert (answer["statusCode"], json.loads(answer["body"])) == (400, {"message": said})
+    assert [line["reason"] for line in stage.log()] == [said]
     assert not tokens.outputs
     assert stage.metrics() == {"Rejected": 1}
+    assert [line["reason"] for line in stage.log()] == [said], "the client does not see its answer"
 
 
 def test_only_the_recipients_own_connections_acknowledge(
@@ -89,6 +93,6 @@ def test_a_run_that_cannot_be_reached_is_a_503_and_keeps_its_callback(
 
     assert stage.call(acknowledge.handler, message_event('{"id": "m-1"}'))["statusCode"] == 503
 
-    assert CallbackTable(callbacks_table).waiting_for_acknowledgement("ana", "m-1")
+    assert list(CallbackTable(callbacks_table).waiting_for_acknowledgement("ana", "m-1"))
     assert stage.metrics() == {"Errors": 1}
     assert [line["reason"] for line in stage.log()] == ["SendTaskSuccess: ThrottlingException"]

@@ -3,7 +3,7 @@
 import ast
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from lambdas.core import errors
 from tests.statemachine import definition
 from tests.statemachine.definition import PLACEHOLDERS, STATES, TEXT
 
+START: str = json.loads(TEXT)["StartAt"]
 TASKS = Path(__file__).parents[2] / "lambdas" / "tasks"
 LAMBDA = "arn:aws:states:::lambda:invoke"
 LAMBDA_WITH_TOKEN = f"{LAMBDA}.waitForTaskToken"
@@ -24,6 +25,12 @@ SQS = "arn:aws:states:::sqs:sendMessage"
 TASK_STATES = {name: state for name, state in STATES.items() if state["Type"] == "Task"}
 LAMBDA_STATES = {name: state for name, state in TASK_STATES.items() if state["Resource"].startswith(LAMBDA)}
 TOKEN_STATES = {name: state for name, state in LAMBDA_STATES.items() if state["Resource"] == LAMBDA_WITH_TOKEN}
+
+# What a function tells nobody: the state that called it is over.
+UNHEARD = {errors.Superseded.__name__}
+
+MESSAGE = "$states.context.Execution.Input"
+FIRST_ENTRY = f"$string($states.input) = $string({MESSAGE}) ?"
 
 in_every_lambda_state = pytest.mark.parametrize("name", LAMBDA_STATES)
 
@@ -55,10 +62,42 @@ def named_errors(rules: list[dict[str, Any]]) -> set[str]:
     return {error for rule in rules for error in rule["ErrorEquals"] if not error.startswith("States.")}
 
 
+def steps_of(state: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], set[str]]]:
+    """The ways out of a state, and where each leads: the state's own, a Choice's rules, the Catchers."""
+    for step in (state, *state.get("Choices", []), *state.get("Catch", [])):
+        yield dict(step), {step[field] for field in ("Next", "Default") if field in step}
+
+
 def targets_of(state: Mapping[str, Any]) -> set[str]:
     """The states that may follow this one."""
-    sources = [state, *state.get("Choices", []), *state.get("Catch", [])]
-    return {source[field] for source in sources for field in ("Next", "Default") if field in source}
+    return {target for _, targets in steps_of(state) for target in targets}
+
+
+def reachable(leads_on: Callable[[str, dict[str, Any]], bool] = lambda name, step: True) -> set[str]:
+    """The states that a run may come to, if it only takes the steps that lead on."""
+    reached, ahead = set[str](), {START}
+    while ahead:
+        reached |= ahead
+        steps = [(name, *way) for name in ahead for way in steps_of(STATES[name])]
+        ahead = {target for name, step, targets in steps if leads_on(name, step) for target in targets} - reached
+    return reached
+
+
+def there_on_every_way(
+    at_start: set[str], after: Callable[[set[str], dict[str, Any]], set[str]]
+) -> dict[str, set[str]]:
+    """What is there when a state is entered, whichever way the run came; `after` says what a step makes of it."""
+    there = {START: at_start}
+    ahead = [START]
+    while ahead:
+        name = ahead.pop()
+        for step, targets in steps_of(STATES[name]):
+            for target in targets:
+                common = there.get(target, after(there[name], step)) & after(there[name], step)
+                if there.get(target) != common:
+                    there[target] = common
+                    ahead.append(target)
+    return there
 
 
 def expressions_in(value: Any) -> Iterator[str]:
@@ -125,12 +164,7 @@ def test_every_expression_can_be_parsed() -> None:
 
 
 def test_every_state_can_be_reached_and_every_target_is_a_state() -> None:
-    reached, ahead = set[str](), {json.loads(TEXT)["StartAt"]}
-    while ahead:
-        reached |= ahead
-        ahead = set[str]().union(*(targets_of(STATES[name]) for name in ahead)) - reached
-
-    assert reached == set(STATES)
+    assert reachable() == set(STATES)
 
 
 # The habits
@@ -175,9 +209,17 @@ def test_the_same_thing_has_the_same_form_in_every_payload() -> None:
     assert {key: form for key, form in forms.items() if len(form) > 1} == {}
 
 
+def test_an_attempt_has_the_number_that_its_first_function_was_told() -> None:
+    state = STATES[START]
+    assigned = {step["Assign"]["attempt"] for step, _ in steps_of(state) if "Assign" in step}
+
+    assert assigned == {state["Arguments"]["Payload"]["attempt"]}
+
+
 @in_every_lambda_state
 def test_a_function_has_a_token_exactly_where_its_state_waits(name: str) -> None:
-    assert ("taskToken" in STATES[name]["Arguments"]["Payload"]) == (name in TOKEN_STATES)
+    for key in ("taskToken", "entry"):
+        assert (key in STATES[name]["Arguments"]["Payload"]) == (name in TOKEN_STATES)
     assert ("TimeoutSeconds" in STATES[name]) == (name in TOKEN_STATES)
 
 
@@ -193,14 +235,18 @@ def test_every_error_that_is_named_is_one_of_ours() -> None:
 @in_every_lambda_state
 def test_a_state_knows_every_answer_of_its_function_and_no_other(name: str) -> None:
     """Under Retry, so that none of them is tried again as a failure by accident."""
-    assert named_errors(STATES[name]["Retry"]) == answers_of(name)
+    assert named_errors(STATES[name]["Retry"]) == answers_of(name) - UNHEARD
+
+
+def test_what_nobody_hears_is_only_said_to_a_state_that_may_be_over() -> None:
+    assert {name for name in LAMBDA_STATES if answers_of(name) & UNHEARD} <= set(TOKEN_STATES)
 
 
 @in_every_lambda_state
 def test_whatever_a_function_raises_the_run_goes_on(name: str) -> None:
     caught = {error for catcher in STATES[name]["Catch"] for error in catcher["ErrorEquals"]}
 
-    assert caught & {"States.TaskFailed", "States.ALL"}
+    assert "States.TaskFailed" in caught
     assert ("States.Timeout" in caught) == (name in TOKEN_STATES)
 
 
@@ -222,30 +268,64 @@ def test_a_timeout_of_a_wait_is_caught_and_never_tried_again(name: str) -> None:
         assert not {"States.Timeout", "States.ALL"} & set(retrier["ErrorEquals"])
 
 
-# The variables
+# The expressions
 
 
 @pytest.mark.parametrize("name", STATES)
 def test_no_output_reads_what_the_same_step_assigns(name: str) -> None:
     """On AWS it would see the value from before, in moto the one from after; the tests could not tell."""
-    state = STATES[name]
-    for step in (state, *state.get("Catch", [])):
+    for step, _ in steps_of(STATES[name]):
         assert not variables_in(step.get("Output")) & set(step.get("Assign", {}))
 
 
 def test_every_variable_that_is_read_has_been_assigned_on_every_way_there() -> None:
-    known: dict[str, set[str]] = {json.loads(TEXT)["StartAt"]: set()}
-    ahead = list(known)
-    while ahead:
-        name = ahead.pop()
-        state = STATES[name]
-        for step in (state, *state.get("Choices", []), *state.get("Catch", [])):
-            after = known[name] | set(step.get("Assign", {}))
-            for target in targets_of({key: step[key] for key in ("Next", "Default") if key in step}):
-                common = known.get(target, after) & after
-                if known.get(target) != common:
-                    known[target] = common
-                    ahead.append(target)
+    assigned = there_on_every_way(set(), lambda before, step: before | set(step.get("Assign", {})))
 
-    unassigned = {name: variables_in(state) - known[name] for name, state in STATES.items()}
+    unassigned = {name: variables_in(state) - assigned[name] for name, state in STATES.items()}
     assert {name: variables for name, variables in unassigned.items() if variables} == {}
+
+
+def test_every_field_of_the_input_that_is_read_has_been_handed_over_on_every_way_there() -> None:
+    """A field that is missing fails the run on AWS, with no dead letter."""
+
+    def after(before: set[str], step: dict[str, Any]) -> set[str]:
+        if "Output" not in step:
+            return before if step.get("Type") in {None, "Choice", "Wait"} and "ErrorEquals" not in step else set()
+        # What is no object here is a function's answer, and that is the connections.
+        return set(step["Output"]) if isinstance(step["Output"], dict) else {"connections"}
+
+    read = {
+        name: {field for text in expressions_in(state) for field in re.findall(r"\$states\.input\.(\w+)", text)}
+        for name, state in STATES.items()
+    }
+    # At the start there is the message instead; the next tests see to that.
+    handed = there_on_every_way(set[str]().union(*read.values()), after)
+
+    missing = {name: fields - handed[name] for name, fields in read.items()}
+    assert {name: fields for name, fields in missing.items() if fields} == {}
+
+
+def test_where_a_run_starts_every_look_into_the_input_asks_first_whether_it_is_the_message() -> None:
+    looks = [text for text in expressions_in(STATES[START]) if "$states.input" in text]
+
+    assert looks
+    for text in looks:
+        assert text.count("$states.input.") == text.count(FIRST_ENTRY) == 1
+        assert re.match(rf"\(?{re.escape(FIRST_ENTRY)}", text.strip())
+
+
+def test_objects_are_compared_as_text() -> None:
+    """Whether AWS compares two objects, nobody has shown."""
+    for text in expressions_in(STATES):
+        assert not re.search(r"\.[iI]nput\s*!?=|(?<!:)=\s*\$states[\w.]*\.[iI]nput\b(?!\.)", text)
+
+
+def test_nothing_reads_the_fields_of_a_message_that_no_function_has_looked_at() -> None:
+    def looked_at(name: str, step: dict[str, Any]) -> bool:
+        return name == START and ("ErrorEquals" not in step or "NoOpenConnection" in step["ErrorEquals"])
+
+    unseen = reachable(lambda name, step: not looked_at(name, step))
+
+    assert "Wait Out The Failure" in unseen
+    for text in expressions_in([STATES[name] for name in unseen]):
+        assert MESSAGE not in text.replace(f"$string({MESSAGE})", "") or text.strip() == MESSAGE

@@ -1,17 +1,19 @@
 """`ingest` as SQS calls it: runs for what it can read, the dead letter queue for what it cannot."""
 
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
 import pytest
 
+from lambdas.core import intake
 from lambdas.triggers import ingest
-from tests.builders import envelope, queue_record
+from tests.builders import NOW, envelope, queue_record
 from tests.contract.conftest import SECRET, Stage
 from tests.fakes import FakeDeliveries
 
-ANA = {"user": "ana", "context": "chat", "contextId": "42"}
+ANA: dict[str, Any] = {"user": "ana", "context": "chat", "contextId": "42"}
 
 
 @pytest.fixture(autouse=True)
@@ -61,11 +63,28 @@ def test_a_run_for_each_message_in_whichever_form(stage: Stage, deliveries: Fake
 
 
 def test_a_message_that_was_accepted_before_is_success(stage: Stage, deliveries: FakeDeliveries) -> None:
-    take(stage, queue_record(json.dumps(envelope(payload="first"))))
+    again = json.dumps(envelope(payload="first", ttlSeconds=60))
+    take(stage, queue_record(again))
 
-    assert take(stage, queue_record(json.dumps(envelope(payload="again")))) == []
-    assert json.loads(deliveries.runs["m-1"])["payload"] == "first"
+    later = queue_record(again)
+    later["attributes"]["SentTimestamp"] = str(int(NOW.timestamp() + 60) * 1000)
+    assert take(stage, later) == []
+    assert deliveries.runs.keys() == {"m-1"}
     assert stage.metrics() == {"Accepted": 1, "Duplicates": 1}
+
+
+@pytest.mark.parametrize("other", [{"payload": "other"}, {"recipient": {**ANA, "user": "ben"}}])
+def test_an_id_that_another_message_has_is_rejected(
+    stage: Stage, deliveries: FakeDeliveries, dead_letters: str, other: dict[str, Any]
+) -> None:
+    take(stage, queue_record(json.dumps(envelope(payload="first"))))
+    taken = json.dumps(envelope(payload="first") | other)
+
+    assert take(stage, queue_record(taken)) == []
+
+    assert json.loads(deliveries.runs["m-1"])["payload"] == "first"
+    assert kept(dead_letters) == [(taken, "id: another message has it; an id names one message for one recipient")]
+    assert stage.metrics() == {"Accepted": 1, "Rejected": 1}
 
 
 def test_only_what_could_not_be_started_is_brought_again(stage: Stage, deliveries: FakeDeliveries) -> None:
@@ -81,6 +100,24 @@ def test_only_what_could_not_be_started_is_brought_again(stage: Stage, deliverie
     assert [line["reason"] for line in stage.log()] == ["StartExecution: ThrottlingException"]
 
 
+def test_what_nobody_thought_of_fails_its_own_message_and_only_its_kind_is_logged(
+    stage: Stage, deliveries: FakeDeliveries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def accept(body: str, *args: Any, **options: Any) -> Any:
+        if "m-2" in body:
+            raise LookupError(SECRET)
+        return intake.accept(body, *args, **options)
+
+    monkeypatch.setattr(ingest, "intake", SimpleNamespace(accept=accept))
+    records = [queue_record(json.dumps(envelope(id=f"m-{number}")), f"q-{number}") for number in (1, 2, 3)]
+
+    assert take(stage, *records) == ["q-2"]
+
+    assert deliveries.runs.keys() == {"m-1", "m-3"}
+    assert stage.metrics() == {"Accepted": 2, "Errors": 1}
+    assert [line["reason"] for line in stage.log()] == ["LookupError"]
+
+
 @pytest.mark.parametrize(
     ("record", "reason"),
     [
@@ -90,7 +127,7 @@ def test_only_what_could_not_be_started_is_brought_again(stage: Stage, deliverie
         ),
         (queue_record("[" * 100_000), "the body is nested too deep"),
         (queue_record(json.dumps(envelope(ack=SECRET))), "ack: Input should be 'none' or 'client'"),
-        (queue_record(json.dumps(envelope(payload=SECRET, **{"p\x00": 1}))), "p?: Extra inputs are not permitted"),
+        (queue_record(json.dumps(envelope(payload=SECRET, **{"p\x00": 1}))), "p?: there is no such field"),
         (queue_record(SECRET, **ANA, payload=SECRET), "payload: no attribute; the body is the payload"),
         (queue_record(f'{{"{SECRET}": 1e999}}', **ANA), "payload: it holds a number or a text that JSON cannot carry"),
     ],

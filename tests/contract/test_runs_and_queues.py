@@ -11,7 +11,7 @@ import pytest
 
 from lambdas.adapters.queues import IngestDeadLetterQueue
 from lambdas.adapters.runs import DeliveryMachine, WaitingRuns
-from lambdas.core.ports import Deliveries, RejectedMessages, TaskTokens
+from lambdas.core.ports import Deliveries, RejectedMessages, Start, TaskTokens
 from tests.contract.conftest import mocked_aws
 from tests.fakes import FakeDeliveries, FakeRejectedMessages, FakeTokens
 
@@ -56,23 +56,28 @@ def started(request: pytest.FixtureRequest) -> Started:
 
 
 def test_a_run_has_the_name_and_the_envelope_it_was_started_with(started: Started) -> None:
-    assert started.deliveries.start("m-1", '{"payload":"né 🚀"}') is True
+    assert started.deliveries.start("m-1", '{"payload":"né 🚀"}') is Start.STARTED
 
     assert started.runs() == {"m-1": '{"payload":"né 🚀"}'}
 
 
-def test_a_name_that_is_taken_starts_nothing(started: Started) -> None:
-    started.deliveries.start("m-1", '{"payload":1}')
+@pytest.mark.parametrize(
+    ("again", "answer"),
+    [
+        pytest.param('{"payload":1,"expiresAt":"2030-01-01T00:00:00Z"}', Start.STARTED, id="the very same start"),
+        pytest.param('{"expiresAt":"2031-01-01T00:00:00Z","payload":1}', Start.DUPLICATE, id="its life counted anew"),
+        pytest.param('{"payload":1,"ttlSeconds":60}', Start.DUPLICATE, id="its life said otherwise"),
+        pytest.param('{"payload":2,"expiresAt":"2030-01-01T00:00:00Z"}', Start.ID_TAKEN, id="another message"),
+        pytest.param('{"payload":true,"expiresAt":"2030-01-01T00:00:00Z"}', Start.ID_TAKEN, id="nearly the same"),
+        pytest.param("2", Start.ID_TAKEN, id="no envelope"),
+    ],
+)
+def test_a_name_that_is_taken_starts_nothing(started: Started, again: str, answer: Start) -> None:
+    first = '{"payload":1,"expiresAt":"2030-01-01T00:00:00Z"}'
+    started.deliveries.start("m-1", first)
 
-    assert started.deliveries.start("m-1", '{"payload":2}') is False
-    assert started.runs() == {"m-1": '{"payload":1}'}
-
-
-def test_the_same_start_again_is_the_same_run(started: Started) -> None:
-    started.deliveries.start("m-1", '{"payload":1}')
-
-    assert started.deliveries.start("m-1", '{"payload":1}') is True, "which is how Step Functions answers"
-    assert started.runs() == {"m-1": '{"payload":1}'}
+    assert started.deliveries.start("m-1", again) is answer
+    assert started.runs() == {"m-1": first}
 
 
 # Task tokens

@@ -92,7 +92,7 @@ def test_deleting_removes_exactly_one_connection_once(connections: ConnectionSto
 # Callbacks, of either kind
 
 Kind = tuple[
-    Callable[[CallbackStore, Callback], None],
+    Callable[[CallbackStore, Callback], bool],
     Callable[[CallbackStore], list[Callback]],
     Callable[[CallbackStore, Callback], None],
 ]
@@ -103,7 +103,7 @@ RECONNECT: Kind = (
 )
 ACKNOWLEDGEMENT: Kind = (
     lambda store, given: store.park_for_acknowledgement(given),
-    lambda store: [found for found in [store.waiting_for_acknowledgement("ana", "m-1")] if found],
+    lambda store: list(store.waiting_for_acknowledgement("ana", "m-1")),
     lambda store, given: store.remove_acknowledgement(given),
 )
 either_kind = pytest.mark.parametrize("kind", [RECONNECT, ACKNOWLEDGEMENT], ids=["reconnect", "acknowledgement"])
@@ -114,7 +114,7 @@ def test_a_callback_comes_back_as_it_was_until_it_is_removed(callbacks: Callback
     park, waiting, remove = kind
     stored = replace(callback(), since=NOW + timedelta(milliseconds=1_234))
 
-    park(callbacks, stored)
+    assert park(callbacks, stored) is True
     assert waiting(callbacks) == [stored]
 
     remove(callbacks, stored)
@@ -123,17 +123,50 @@ def test_a_callback_comes_back_as_it_was_until_it_is_removed(callbacks: Callback
 
 
 @either_kind
-def test_a_messages_newer_callback_replaces_its_older_one_and_survives_its_removal(
+def test_a_runs_later_callback_replaces_its_earlier_one_and_survives_its_removal(
     callbacks: CallbackStore, kind: Kind
 ) -> None:
     park, waiting, remove = kind
-    older, newer = callback(entry=1), callback(entry=2)
-    park(callbacks, older)
-    park(callbacks, newer)
+    earlier, later = callback(entry=9), callback(entry=10)
+    park(callbacks, earlier)
+    assert park(callbacks, later) is True
 
-    remove(callbacks, older)
+    remove(callbacks, earlier)
 
-    assert waiting(callbacks) == [newer]
+    assert waiting(callbacks) == [later]
+
+
+@either_kind
+def test_a_runs_callback_that_comes_late_is_refused(callbacks: CallbackStore, kind: Kind) -> None:
+    park, waiting, _ = kind
+    earlier, later = callback(entry=9), callback(entry=10)
+    park(callbacks, later)
+
+    assert park(callbacks, earlier) is False
+    assert waiting(callbacks) == [later]
+
+
+@either_kind
+def test_a_callback_may_be_stored_again(callbacks: CallbackStore, kind: Kind) -> None:
+    park, waiting, _ = kind
+    again = replace(callback(), since=NOW + timedelta(seconds=1))
+    park(callbacks, callback())
+
+    assert park(callbacks, again) is True
+    assert waiting(callbacks) == [again]
+
+
+@either_kind
+def test_two_runs_that_carry_one_message_do_not_take_each_others_place(callbacks: CallbackStore, kind: Kind) -> None:
+    park, waiting, remove = kind
+    one, other = callback(entry=2, execution_name="run-1"), callback(entry=1, execution_name="run-2")
+
+    assert park(callbacks, one)
+    assert park(callbacks, other)
+    assert waiting(callbacks) == [one, other]
+
+    remove(callbacks, one)
+    assert waiting(callbacks) == [other]
 
 
 def test_a_message_can_wait_for_both_and_neither_touches_the_other(callbacks: CallbackStore) -> None:
@@ -144,7 +177,7 @@ def test_a_message_can_wait_for_both_and_neither_touches_the_other(callbacks: Ca
     callbacks.remove_reconnect(reconnect)
 
     assert list(callbacks.waiting_for_reconnect(ANA)) == []
-    assert callbacks.waiting_for_acknowledgement("ana", "m-1") == acknowledgement
+    assert list(callbacks.waiting_for_acknowledgement("ana", "m-1")) == [acknowledgement]
 
 
 def test_the_callbacks_of_a_recipient_are_no_neighbours(callbacks: CallbackStore) -> None:
@@ -157,13 +190,15 @@ def test_the_callbacks_of_a_recipient_are_no_neighbours(callbacks: CallbackStore
     assert {(each.recipient, each.message_id) for each in found} == {(ANA, "m-1"), (ANA, "m-2")}
 
 
-@pytest.mark.parametrize(("user", "message_id"), [("bo", "m-1"), ("an", "m-1"), ("ana", "m-"), ("ana", "m-12")])
+@pytest.mark.parametrize(
+    ("user", "message_id"), [("bo", "m-1"), ("an", "m-1"), ("ana", "m-"), ("ana", "m-12"), ("ana", "m-1#m-1")]
+)
 def test_an_acknowledgement_is_that_of_one_user_and_one_message(
     callbacks: CallbackStore, user: str, message_id: str
 ) -> None:
     callbacks.park_for_acknowledgement(callback("m-1"))
 
-    assert callbacks.waiting_for_acknowledgement(user, message_id) is None
+    assert list(callbacks.waiting_for_acknowledgement(user, message_id)) == []
 
 
 def test_more_callbacks_than_one_page_holds(callbacks: CallbackStore) -> None:

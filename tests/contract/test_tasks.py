@@ -5,7 +5,14 @@ from typing import Any
 import pytest
 
 from lambdas.adapters.tables import CallbackTable, ConnectionTable
-from lambdas.core.errors import AttemptsExhausted, ConnectionGone, InvalidMessage, NoOpenConnection, StoreUnavailable
+from lambdas.core.errors import (
+    AttemptsExhausted,
+    ConnectionGone,
+    InvalidMessage,
+    NoOpenConnection,
+    StoreUnavailable,
+    Superseded,
+)
 from lambdas.core.ports import PostResult
 from lambdas.tasks import (
     post_and_await_acknowledgement,
@@ -19,14 +26,20 @@ from tests.fakes import FakeSockets, FakeTokens
 
 MESSAGE = envelope(payload=SECRET)
 TOKEN = f"{SECRET}-token"
+ENTERED_AT = "2030-01-31T12:00:00.000Z"
 OPEN = [connection(name).to_state() for name in ("tab", "phone", "busy")]
+
+
+def waits(*, retry: int = 0) -> dict[str, Any]:
+    """What a state that waits hands its function beside the task."""
+    return {"taskToken": f"{TOKEN}-{retry}", "entry": {"enteredAt": ENTERED_AT, "retry": retry}}
 
 
 @pytest.fixture(autouse=True)
 def sockets(stage: Stage, connections_table: str, callbacks_table: str, monkeypatch: pytest.MonkeyPatch) -> FakeSockets:
     stage.set(CONNECTIONS_TABLE_NAME=connections_table, CALLBACKS_TABLE_NAME=callbacks_table, DEFAULT_TTL_SECONDS=3600)
     sockets = FakeSockets()
-    for module in (post_to_connections, post_and_await_acknowledgement):
+    for module in (resolve_connections, post_to_connections, post_and_await_acknowledgement):
         monkeypatch.setattr(module, "ManagementApi", lambda: sockets)
     monkeypatch.setattr("lambdas.core.clock.time.sleep", lambda seconds: None)
     return sockets
@@ -36,6 +49,16 @@ def test_resolving_answers_the_open_connections(stage: Stage, connections_table:
     ConnectionTable(connections_table).put(connection("tab"))
 
     assert stage.call(resolve_connections.handler, task(MESSAGE)) == {"connections": [connection("tab").to_state()]}
+
+
+def test_resolving_closes_what_has_ended(stage: Stage, sockets: FakeSockets, connections_table: str) -> None:
+    ConnectionTable(connections_table).put(connection("ended", token_life_seconds=0))
+
+    with pytest.raises(NoOpenConnection):
+        stage.call(resolve_connections.handler, task(MESSAGE))
+
+    assert sockets.closed == ["ended"]
+    assert ConnectionTable(connections_table).of_recipient(recipient()) == []
 
 
 def test_posting_answers_the_runs_output(stage: Stage, sockets: FakeSockets) -> None:
@@ -53,16 +76,24 @@ def test_posting_answers_the_runs_output(stage: Stage, sockets: FakeSockets) -> 
     assert stage.metrics() == {"Posted": 1, "Gone": 1, "Throttled": 1}
 
 
+def acknowledged_with(table: str) -> list[str]:
+    """The tokens that the client's acknowledgement would complete."""
+    return [each.task_token for each in CallbackTable(table).waiting_for_acknowledgement("ana", "m-1")]
+
+
+def woken_with(table: str) -> list[str]:
+    """The tokens that the recipient's next connection would complete."""
+    return [each.task_token for each in CallbackTable(table).waiting_for_reconnect(recipient())]
+
+
 def test_posting_for_an_acknowledgement_leaves_the_token_where_the_acknowledgement_finds_it(
     stage: Stage, callbacks_table: str
 ) -> None:
-    event = task(MESSAGE, connections=OPEN[:1], taskToken=TOKEN)
+    event = task(MESSAGE, connections=OPEN[:1], **waits())
 
     assert stage.call(post_and_await_acknowledgement.handler, event) is None
 
-    waiting = CallbackTable(callbacks_table).waiting_for_acknowledgement("ana", "m-1")
-    assert waiting is not None
-    assert waiting.task_token == TOKEN
+    assert acknowledged_with(callbacks_table) == [f"{TOKEN}-0"]
     assert stage.metrics() == {"Posted": 1}
 
 
@@ -73,31 +104,49 @@ def test_a_message_that_nobody_took_is_an_answer_and_its_posts_are_counted(
     sockets.answers = {"tab": [PostResult.GONE]}
 
     with pytest.raises(ConnectionGone):
-        stage.call(handler, task(MESSAGE, connections=OPEN[:1], taskToken=TOKEN))
+        stage.call(handler, task(MESSAGE, connections=OPEN[:1], **waits()))
 
-    assert CallbackTable(callbacks_table).waiting_for_acknowledgement("ana", "m-1") is None
+    assert acknowledged_with(callbacks_table) == []
     assert stage.metrics() == {"Gone": 1}
     assert stage.log() == []
 
 
 def test_waiting_parks_the_run(stage: Stage, callbacks_table: str) -> None:
-    event = task(MESSAGE, tried=["tab"], maxAttempts=5, taskToken=TOKEN)
+    event = task(MESSAGE, tried=["tab"], maxAttempts=5, **waits())
 
     assert stage.call(wait_for_reconnect.handler, event) is None
 
-    assert [each.task_token for each in CallbackTable(callbacks_table).waiting_for_reconnect(recipient())] == [TOKEN]
+    assert woken_with(callbacks_table) == [f"{TOKEN}-0"]
+
+
+def test_a_park_that_comes_late_changes_nothing(stage: Stage, callbacks_table: str) -> None:
+    for retry in (1, 0):
+        stage.call(wait_for_reconnect.handler, task(MESSAGE, tried=[], maxAttempts=5, **waits(retry=retry)))
+
+    assert woken_with(callbacks_table) == [f"{TOKEN}-1"]
+
+
+def test_a_post_that_comes_late_is_none_and_no_error(stage: Stage, sockets: FakeSockets, callbacks_table: str) -> None:
+    stage.call(post_and_await_acknowledgement.handler, task(MESSAGE, connections=OPEN[:1], **waits(retry=1)))
+    with pytest.raises(Superseded):
+        stage.call(post_and_await_acknowledgement.handler, task(MESSAGE, connections=OPEN[:1], **waits(retry=0)))
+
+    assert acknowledged_with(callbacks_table) == [f"{TOKEN}-1"]
+    assert len(sockets.posts["tab"]) == 1
+    assert stage.metrics() == {"Posted": 1}
+    assert stage.log() == []
 
 
 def test_waiting_goes_on_at_once_when_somebody_came_meanwhile(
     stage: Stage, connections_table: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tokens = FakeTokens(waiting={TOKEN})
+    tokens = FakeTokens(waiting={f"{TOKEN}-0"})
     monkeypatch.setattr(wait_for_reconnect, "WaitingRuns", lambda: tokens)
     ConnectionTable(connections_table).put(connection("new"))
 
-    stage.call(wait_for_reconnect.handler, task(MESSAGE, tried=["tab"], maxAttempts=5, taskToken=TOKEN))
+    stage.call(wait_for_reconnect.handler, task(MESSAGE, tried=["tab"], maxAttempts=5, **waits()))
 
-    assert tokens.outputs[TOKEN]["connections"] == [connection("new").to_state()]
+    assert tokens.outputs[f"{TOKEN}-0"]["connections"] == [connection("new").to_state()]
 
 
 @pytest.mark.parametrize(
@@ -107,7 +156,7 @@ def test_waiting_goes_on_at_once_when_somebody_came_meanwhile(
         (resolve_connections.handler, task({"payload": SECRET}), InvalidMessage),
         (
             wait_for_reconnect.handler,
-            task(MESSAGE, attempt=5, tried=[], maxAttempts=5, taskToken=TOKEN),
+            task(MESSAGE, attempt=5, tried=[], maxAttempts=5, **waits()),
             AttemptsExhausted,
         ),
     ],
@@ -123,8 +172,8 @@ def test_an_answer_is_no_error(stage: Stage, handler: Any, event: dict[str, Any]
     ("handler", "event"),
     [
         (resolve_connections.handler, task(MESSAGE)),
-        (wait_for_reconnect.handler, task(MESSAGE, tried=[], maxAttempts=5, taskToken=TOKEN)),
-        (post_and_await_acknowledgement.handler, task(MESSAGE, connections=OPEN, taskToken=TOKEN)),
+        (wait_for_reconnect.handler, task(MESSAGE, tried=[], maxAttempts=5, **waits())),
+        (post_and_await_acknowledgement.handler, task(MESSAGE, connections=OPEN, **waits())),
     ],
 )
 def test_a_failure_is_counted_and_logged_without_what_it_was_about(
@@ -138,3 +187,4 @@ def test_a_failure_is_counted_and_logged_without_what_it_was_about(
     assert stage.metrics() == {"Errors": 1}
     (line,) = stage.log()
     assert line["exception_name"] == "StoreUnavailable"
+    assert line["execution_arn"] == event["execution"]["arn"]

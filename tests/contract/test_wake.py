@@ -93,6 +93,29 @@ def test_what_failed_and_all_that_follows_is_brought_again(
     assert tokens.outputs.keys() == {ANAS_TOKEN, BOS_TOKEN}
 
 
+@pytest.mark.parametrize(
+    ("more_milliseconds", "first_failure", "woken"),
+    [(0, "1", set()), (1, None, {ANAS_TOKEN})],
+    ids=["too little time", "just enough"],
+)
+def test_what_there_is_no_time_for_is_brought_again(
+    stage: Stage,
+    tokens: FakeTokens,
+    connections_table: str,
+    more_milliseconds: int,
+    first_failure: str | None,
+    woken: set[str],
+) -> None:
+    answer = stage.call(
+        wake.handler,
+        inserts(connections_table, connection("a-1")),
+        get_remaining_time_in_millis=lambda: wake.TIME_TO_END_MILLISECONDS + more_milliseconds,
+    )
+
+    assert answer == failed_at(first_failure)
+    assert tokens.outputs.keys() == woken
+
+
 def test_a_store_that_is_down_fails_from_the_first_record(stage: Stage, connections_table: str) -> None:
     stage.set(CALLBACKS_TABLE_NAME="Missing")
 

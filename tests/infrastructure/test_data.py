@@ -42,10 +42,10 @@ def test_wake_is_invoked_for_new_connections_and_for_nothing_else(any_stage: Syn
     assert source == {
         "FunctionName": "Wake/Function",
         "EventSourceArn": "Tables/Connections.StreamArn",
-        "StartingPosition": "LATEST",
+        "StartingPosition": "TRIM_HORIZON",
         "BatchSize": 100,
         "ParallelizationFactor": 10,
-        "MaximumRecordAgeInSeconds": 300,
+        "MaximumRecordAgeInSeconds": 3600,  # and no MaximumRetryAttempts: as many as that takes
         "BisectBatchOnFunctionError": True,
         "FunctionResponseTypes": ["ReportBatchItemFailures"],
     }
@@ -57,17 +57,18 @@ def test_ingest_empties_its_queue(dev: Synthesis, everything: Synthesis) -> None
         "EventSourceArn": "WaysIn/IngestQueue.Arn",
         "BatchSize": 10,
         "FunctionResponseTypes": ["ReportBatchItemFailures"],
+        "ScalingConfig": {"MaximumConcurrency": 20},
     }
     assert dev.resources["WaysIn/Source"].properties == source
     limited = {**source, "ScalingConfig": {"MaximumConcurrency": 7}}
     assert everything.resources["WaysIn/Source"].properties == limited
 
 
-def test_a_message_that_ingest_fails_on_is_seen_five_times_and_then_set_aside(any_stage: Synthesis) -> None:
+def test_a_message_that_ingest_fails_on_is_seen_a_hundred_times_before_it_is_set_aside(any_stage: Synthesis) -> None:
     queue = any_stage.resources["WaysIn/IngestQueue"].properties
     assert queue["RedrivePolicy"] == {
         "deadLetterTargetArn": "WaysIn/IngestDeadLetterQueue.Arn",
-        "maxReceiveCount": 5,
+        "maxReceiveCount": 100,
     }
     assert queue["VisibilityTimeout"] >= 6 * any_stage.functions["triggers.ingest"]["Timeout"]
     assert any_stage.resources["WaysIn/IngestDeadLetterQueue"].properties["MessageRetentionPeriod"] == TWO_WEEKS
@@ -120,7 +121,7 @@ def test_everything_is_encrypted_with_the_keys_of_aws(dev: Synthesis) -> None:
     dev.template.all_resources_properties(TABLE, {"SSESpecification": {"SSEEnabled": True}})
     dev.template.all_resources_properties(QUEUE, {"SqsManagedSseEnabled": True})
     (topic,) = dev.of_type("AWS::SNS::Topic")
-    assert topic.properties["KmsMasterKeyId"].endswith(":alias/aws/sns")
+    assert topic.properties["KmsMasterKeyId"] == "alias/aws/sns"  # by its ARN, SNS may not find it
 
 
 def test_everything_is_encrypted_with_one_key_of_the_stages_own(everything: Synthesis) -> None:

@@ -5,6 +5,7 @@ import json
 import pytest
 from aws_cdk.assertions import Capture, Match
 
+from cdk_app.settings import StageSettings
 from tests.infrastructure.synthesis import Synthesis
 from tests.statemachine import definition
 
@@ -52,15 +53,38 @@ def test_numbers_come_from_the_settings(dev: Synthesis) -> None:
         {
             "DefinitionSubstitutions": Match.object_like(
                 {
-                    "MaxAttempts": "1000",
-                    "BackoffBaseSeconds": "2",
-                    "BackoffCapSeconds": "3600",
+                    "MaxAttempts": "270",
+                    "BackoffBaseSeconds": "10",
+                    "BackoffCapSeconds": "7200",
                     "DefaultTtlSeconds": "86400",
                     "DefaultAckTimeoutSeconds": "30",
                 }
             )
         },
     )
+
+
+def test_nobody_waits_long_on_the_own_machine(local: Synthesis) -> None:
+    (machine,) = local.of_type(MACHINE)
+    values = machine.properties["DefinitionSubstitutions"]
+    assert (values["BackoffBaseSeconds"], values["BackoffCapSeconds"]) == ("2", "60")
+
+
+def _most_events(state: str) -> int:
+    """What a task writes into the history with all its retries: entered, exited, and three events for each try."""
+    retries: list[int] = [retrier["MaxAttempts"] for retrier in definition.STATES[state]["Retry"]]
+    return 2 + 3 * (1 + sum(retries))
+
+
+def test_attempts_are_used_up_before_the_history_is_full() -> None:
+    """Also if each attempt has every retry there is. At the history's end, no dead letter is sent."""
+    choices_and_pause = 3 * 2
+    attempt = choices_and_pause + sum(
+        map(_most_events, ("Resolve Connections", "Post And Await Acknowledgement", "Wait For Reconnect"))
+    )
+    end = _most_events("Send To Dead Letter Queue") + len(("started", "entered Fail", "failed"))
+    (most,) = [bound.le for bound in StageSettings.model_fields["max_attempts"].metadata if hasattr(bound, "le")]
+    assert most * attempt + end < 25_000
 
 
 def test_the_machine_logs_errors_without_payloads_and_traces(any_stage: Synthesis) -> None:

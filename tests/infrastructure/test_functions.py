@@ -2,17 +2,21 @@
 
 import ast
 import dataclasses
+import json
 import re
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 
+from cdk_app.app import make_app
 from cdk_app.assets import ROOT
 from cdk_app.functions import construct_id
+from cdk_app.settings import SettingsError
 from lambdas import settings
-from lambdas.core.delivery import YOUNG_CONNECTION
-from tests.infrastructure.synthesis import SECRET_ARN, Synthesis
+from lambdas.core.model import YOUNG_CONNECTION
+from tests.infrastructure.synthesis import CONTEXT, SECRET_ARN, TOKEN, Json, Synthesis
 
 pytestmark = pytest.mark.xdist_group("infrastructure")
 
@@ -28,7 +32,7 @@ MODULES = {
     "triggers.wake",
     "triggers.ingest",
 }
-COMMON = {"LOG_LEVEL", "POWERTOOLS_METRICS_NAMESPACE", "POWERTOOLS_SERVICE_NAME"}
+COMMON = {"AWS_XRAY_CONTEXT_MISSING", "LOG_LEVEL", "POWERTOOLS_METRICS_NAMESPACE", "POWERTOOLS_SERVICE_NAME"}
 LOCAL = {"POWERTOOLS_TRACE_DISABLED"}
 
 
@@ -110,11 +114,46 @@ def test_settings_arrive(everything: Synthesis, monkeypatch: pytest.MonkeyPatch)
     )
 
 
-def test_connect_manages_connections_where_the_event_says_except_locally(dev: Synthesis, local: Synthesis) -> None:
-    assert "MANAGEMENT_ENDPOINT" not in _environment(dev.functions["routes.connect"])
+def test_connect_is_told_where_connections_are_managed(dev: Synthesis, local: Synthesis) -> None:
+    """By the API's own address: behind a custom domain, an event names none that would do."""
+    endpoint = _environment(dev.functions["routes.connect"])["MANAGEMENT_ENDPOINT"]
+    assert endpoint == "https://WebSocket/Api.execute-api.region.AWS::URLSuffix/v1"
     endpoint = _environment(local.functions["routes.connect"])["MANAGEMENT_ENDPOINT"]
     assert endpoint == "http://127.0.0.1:4711/_aws/execute-api/WebSocket/Api/v1"
     assert local.outputs["WebSocketUrl"] == endpoint.replace("http", "ws")
+
+
+def _make(directory: Path, settings: Json) -> None:
+    context = {**CONTEXT, "stage": "dev", "settings": json.dumps({"token": TOKEN, **settings})}
+    make_app(context=context, outdir=str(directory))
+
+
+def _origins(size: int) -> Json:
+    """As many bytes of environment."""
+    return {"allowed_origins": ["https://" + "a" * (size - len("https://"))]}
+
+
+def test_settings_that_do_not_fit_into_a_function_are_refused_and_the_largest_named(
+    dev: Synthesis, tmp_path: Path
+) -> None:
+    taken = json.dumps(
+        _environment(dev.functions["routes.authorizer"]) | {"ALLOWED_ORIGINS": ""}, separators=(",", ":")
+    )
+    room = 4096 - len(taken)
+    _make(tmp_path, _origins(room))
+    with pytest.raises(
+        SettingsError, match=rf"routes.authorizer are too large: .* 4097 .* ALLOWED_ORIGINS \({room + 1}\)"
+    ):
+        _make(tmp_path, _origins(room + 1))
+
+
+def test_a_key_set_weighs_what_it_weighs_for_lambda(tmp_path: Path) -> None:
+    """With every quote escaped: without that, these 45 keys would fit."""
+    keys = [{"kty": "EC", "crv": "P-256", "x": "x", "y": "y", "kid": str(number)} for number in range(45)]
+    issuer = {name: TOKEN[name] for name in ("issuer", "audience")}
+    token = {**issuer, "algorithms": ["ES256"], "jwks": {"keys": keys}}
+    with pytest.raises(SettingsError, match=r"The largest are TOKEN_JWKS .*token\.jwks_url"):
+        _make(tmp_path, {"token": token, **_origins(700)})
 
 
 def test_the_limit_policies_are_those_the_function_knows() -> None:

@@ -10,6 +10,7 @@ CONNECTIONS = "Tables/Connections.Arn"
 STREAM = "Tables/Connections.StreamArn"
 CALLBACKS = "Tables/Callbacks.Arn"
 MACHINE = "Delivery/StateMachine"
+RUNS = "arn:aws:states:region:account:execution:Delivery/StateMachine.Name:*"
 POST = "arn:aws:execute-api:region:account:WebSocket/Api/v1/POST/@connections/*"
 DELETE = "arn:aws:execute-api:region:account:WebSocket/Api/v1/DELETE/@connections/*"
 INGEST_QUEUE = "WaysIn/IngestQueue.Arn"
@@ -23,13 +24,21 @@ GRANTS: dict[str, dict[str, set[str]]] = {
         DELETE: {"execute-api:ManageConnections"},
     },
     "Disconnect": {CONNECTIONS: {"dynamodb:DeleteItem"}},
-    "Acknowledge": {CALLBACKS: {"dynamodb:GetItem", "dynamodb:DeleteItem"}, MACHINE: {"states:SendTaskSuccess"}},
-    "ResolveConnections": {CONNECTIONS: {"dynamodb:Query"}},
-    "PostToConnections": {CONNECTIONS: {"dynamodb:DeleteItem"}, POST: {"execute-api:ManageConnections"}},
+    "Acknowledge": {CALLBACKS: {"dynamodb:Query", "dynamodb:DeleteItem"}, MACHINE: {"states:SendTaskSuccess"}},
+    "ResolveConnections": {
+        CONNECTIONS: {"dynamodb:Query", "dynamodb:DeleteItem"},
+        DELETE: {"execute-api:ManageConnections"},
+    },
+    "PostToConnections": {
+        CONNECTIONS: {"dynamodb:DeleteItem"},
+        POST: {"execute-api:ManageConnections"},
+        DELETE: {"execute-api:ManageConnections"},
+    },
     "PostAndAwaitAcknowledgement": {
         CONNECTIONS: {"dynamodb:DeleteItem"},
         CALLBACKS: {"dynamodb:PutItem", "dynamodb:DeleteItem"},
         POST: {"execute-api:ManageConnections"},
+        DELETE: {"execute-api:ManageConnections"},
     },
     "WaitForReconnect": {
         CONNECTIONS: {"dynamodb:Query"},
@@ -55,11 +64,18 @@ GRANTS: dict[str, dict[str, set[str]]] = {
         },
         INGEST_DEAD_LETTER_QUEUE: {"sqs:SendMessage"},
         MACHINE: {"states:StartExecution"},
+        RUNS: {"states:DescribeExecution"},
     },
 }
 TRACES = {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}
-READ_KEY = {"kms:Decrypt", "kms:DescribeKey"}
-WRITE_KEY = READ_KEY | {"kms:Encrypt", "kms:GenerateDataKey", "kms:ReEncryptFrom", "kms:ReEncryptTo"}
+USE_KEY = {
+    "kms:Decrypt",
+    "kms:DescribeKey",
+    "kms:Encrypt",
+    "kms:GenerateDataKey",
+    "kms:ReEncryptFrom",
+    "kms:ReEncryptTo",
+}
 
 
 def _pairs(grants: dict[str, set[str]]) -> set[tuple[str, str]]:
@@ -77,10 +93,7 @@ def test_a_function_may_do_exactly_this(dev: Synthesis, name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(GRANTS))
 def test_a_key_of_its_own_adds_the_key_and_a_secret_adds_the_secret(everything: Synthesis, name: str) -> None:
-    reads = {"Authorizer": set[str](), "ResolveConnections": READ_KEY}
-    more = {KEY: reads.get(name, WRITE_KEY)}
-    if name == "Authorizer":
-        more[SECRET_ARN] = {"secretsmanager:GetSecretValue"}
+    more = {SECRET_ARN: {"secretsmanager:GetSecretValue"}} if name == "Authorizer" else {KEY: USE_KEY}
     assert everything.grants[f"{name}/Role"] == _pairs({**_own_log_and_traces(name), **GRANTS[name], **more})
 
 

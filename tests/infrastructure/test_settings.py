@@ -6,6 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from cdk_app.settings import EXAMPLE, SettingsError, StageSettings, TokenSettings, load
+from ringback.envelope import MAX_TTL_SECONDS
 
 PUBLIC_KEY = {"kty": "EC", "crv": "P-256", "x": "x", "y": "y", "kid": "1"}
 ISSUER = {"issuer": "https://id.example.com", "audience": "app"}
@@ -30,14 +31,26 @@ def _refused(**settings: Any) -> str:
 
 def test_defaults() -> None:
     settings = _load()
-    assert settings.max_attempts == 1000
-    assert (settings.backoff_base_seconds, settings.backoff_cap_seconds) == (2, 3600)
+    assert settings.max_attempts == 270
+    assert (settings.backoff_base_seconds, settings.backoff_cap_seconds) == (10, 7200)
     assert settings.default_ttl_seconds == 86_400
     assert settings.default_ack_timeout_seconds == 30
     assert settings.connection_ttl_minutes == 130
     assert settings.max_connections_per_user == 10
     assert settings.connection_limit_policy == "evict_oldest"
+    assert settings.ingest_max_concurrency == 20
     assert not settings.is_local
+
+
+def test_bounds_themselves_are_fine() -> None:
+    settings = _load(
+        ingest_max_concurrency=2,
+        max_attempts=270,
+        connection_ttl_minutes=121,
+        max_connections_per_user=100,
+        default_ttl_seconds=7 * 86_400,
+    )
+    assert settings.default_ttl_seconds == MAX_TTL_SECONDS
 
 
 def test_settings_cannot_be_changed() -> None:
@@ -142,6 +155,11 @@ def test_token_settings_that_would_not_be_safe_or_not_work_are_refused(token: di
         ({"log_retention_days": 31}, "log_retention_days"),
         ({"api_stage_name": "v1/x"}, "api_stage_name"),
         ({"ingest_max_concurrency": 1}, "ingest_max_concurrency"),
+        ({"ingest_max_concurrency": None}, "ingest_max_concurrency"),
+        ({"max_attempts": 271}, "max_attempts"),
+        ({"connection_ttl_minutes": 120}, "connection_ttl_minutes"),
+        ({"max_connections_per_user": 101}, "max_connections_per_user"),
+        ({"default_ttl_seconds": 7 * 86_400 + 1}, "default_ttl_seconds"),
         ({"encryption": "none"}, "encryption"),
         ({"local_endpoint_url": "http://127.0.0.1:4600/"}, "local_endpoint_url"),
     ],

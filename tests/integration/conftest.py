@@ -11,9 +11,9 @@ from tests.integration.service import Service
 
 @pytest.fixture
 def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
-    """Every service there is; the clients give up at once."""
-    impatient = Config(connect_timeout=0.5, read_timeout=0.05, retries={"total_max_attempts": 1})
-    monkeypatch.setattr(aws, "_CONFIG", aws._CONFIG.merge(impatient))
+    """Every service there is; the clients ask once, and are patient, because this machine may be busy."""
+    once = Config(connect_timeout=10, read_timeout=10, retries={"total_max_attempts": 1})
+    monkeypatch.setattr(aws, "_CONFIG", aws._CONFIG.merge(once))
     with Service().running() as service:
         monkeypatch.setenv("AWS_ENDPOINT_URL", service.url)
         yield service

@@ -1,10 +1,13 @@
 """Every failure of every call becomes an error of ours, which names the call and the code but no value."""
 
 import json
+import traceback
 from collections.abc import Callable
 
 import pytest
+from botocore.config import Config
 
+from lambdas.adapters import aws
 from lambdas.adapters.queues import IngestDeadLetterQueue
 from lambdas.adapters.runs import DeliveryMachine, WaitingRuns
 from lambdas.adapters.tables import CallbackTable, ConnectionTable
@@ -33,8 +36,8 @@ STORE_CALLS: dict[str, list[Call]] = {
         lambda: CONNECTIONS.of_recipient(recipient()),
         lambda: CONNECTIONS.of_user("ana"),
         lambda: list(CALLBACKS.waiting_for_reconnect(recipient())),
+        lambda: list(CALLBACKS.waiting_for_acknowledgement("ana", "m-1")),
     ],
-    "GetItem": [lambda: CALLBACKS.waiting_for_acknowledgement("ana", "m-1")],
 }
 SERVICE_CALLS: dict[str, list[Call]] = {
     "SendTaskSuccess": [lambda: WaitingRuns().succeed(SECRET, {})],
@@ -65,24 +68,49 @@ def test_every_call_is_translated(
 
     assert type(translated.value) is error
     assert str(translated.value) == f"{operation}: AccessDeniedException"
+    assert SECRET not in "".join(traceback.format_exception(translated.value)), "as a log shows it"
     assert len(service.requests) == 1
+
+
+def test_a_taken_name_whose_run_cannot_be_read_is_translated_too(service: Service) -> None:
+    service.answer = fault("ExecutionAlreadyExists")  # to either call
+
+    with pytest.raises(ServiceUnavailable, match=r"^DescribeExecution: ExecutionAlreadyExists$"):
+        MACHINE.start("m-1", "{}")
+
+    assert len(service.requests) == 2
+
+
+def test_what_botocore_refuses_to_send_is_not_quoted(service: Service) -> None:
+    with pytest.raises(ServiceUnavailable, match=r"^ParamValidationError$") as translated:
+        WaitingRuns().succeed([SECRET], {})  # type: ignore[arg-type]
+
+    assert SECRET not in "".join(traceback.format_exception(translated.value)), "as a log shows it"
+    assert service.requests == []
 
 
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        pytest.param(fault("ThrottlingException"), "GetItem: ThrottlingException", id="throttled"),
-        pytest.param(fault("InternalServerError", 500), "GetItem: InternalServerError", id="fault"),
-        pytest.param(Answer(503), "GetItem: 503", id="no body"),
-        pytest.param(Answer(502, b"<html>"), "GetItem: 502", id="a proxy's answer"),
-        pytest.param(Answer(delay_seconds=0.2), "ReadTimeoutError", id="too late"),
+        pytest.param(fault("ThrottlingException"), "Query: ThrottlingException", id="throttled"),
+        pytest.param(fault("InternalServerError", 500), "Query: InternalServerError", id="fault"),
+        pytest.param(Answer(503), "Query: 503", id="no body"),
+        pytest.param(Answer(502, b"<html>"), "Query: 502", id="a proxy's answer"),
     ],
 )
 def test_every_kind_of_failure_is_translated(service: Service, answer: Answer, said: str) -> None:
     service.answer = answer
 
     with pytest.raises(StoreUnavailable, match=f"^{said}$"):
-        CALLBACKS.waiting_for_acknowledgement("ana", "m-1")
+        CONNECTIONS.of_user("ana")
+
+
+def test_an_answer_that_comes_too_late(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aws, "_CONFIG", aws._CONFIG.merge(Config(read_timeout=0.05)))
+    service.answer = Answer(delay_seconds=0.2)
+
+    with pytest.raises(StoreUnavailable, match=r"^ReadTimeoutError$"):
+        CONNECTIONS.put(connection())
 
 
 def test_nobody_there_to_answer(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,11 +121,13 @@ def test_nobody_there_to_answer(service: Service, monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_page_that_fails_midway_is_translated_too(service: Service) -> None:
-    row = {"caller_id": {"S": "user#ana"}, "waits_for": {"S": "reconnect#chat#42#m-1"}}
+    row = {"caller_id": {"S": "user#ana"}, "waits_for": {"S": "reconnect#chat#42#run"}}
     stored = {
         **row,
         "recipient": {"S": recipient().model_dump_json()},
         "message_id": {"S": "m-1"},
+        "execution_name": {"S": "run"},
+        "entry": {"N": "1"},
         "task_token": {"S": SECRET},
         "since": {"N": "1"},
         "expiration_date": {"N": "1"},
@@ -117,7 +147,6 @@ def test_a_page_that_fails_midway_is_translated_too(service: Service) -> None:
         (lambda: WaitingRuns().succeed("token", {}), "TaskTimedOut"),
         (lambda: WaitingRuns().succeed("token", {}), "TaskDoesNotExist"),
         (lambda: WaitingRuns().succeed("token", {}), "InvalidToken"),
-        (lambda: MACHINE.start("m-1", "{}"), "ExecutionAlreadyExists"),
     ],
 )
 def test_some_faults_are_answers(service: Service, call: Call, code: str) -> None:

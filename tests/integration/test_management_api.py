@@ -1,13 +1,16 @@
 """Posting to connections and closing them, with the answers that API Gateway gives."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from botocore.config import Config
 
 from lambdas.adapters import aws
 from lambdas.adapters.management_api import ManagementApi
+from lambdas.core.delivery import CALLS_AT_ONCE
 from lambdas.core.errors import InvalidMessage, ServiceUnavailable
 from lambdas.core.model import Connection
 from lambdas.core.ports import PostResult
@@ -87,11 +90,23 @@ def test_an_answer_that_comes_too_late(gateway: Service, tab: Connection, monkey
     assert ManagementApi().post(tab, FRAME) is FAILED
 
 
-@pytest.mark.parametrize("answer", [Answer(204), error(410, "GoneException"), error(400, "BadRequestException")])
-def test_closing(gateway: Service, tab: Connection, answer: Answer) -> None:
+def test_many_posts_at_once_have_one_client() -> None:
+    with ThreadPoolExecutor(CALLS_AT_ONCE) as pool:
+        clients = list(pool.map(aws.management_api, ["https://api.example/prod"] * CALLS_AT_ONCE))
+
+    assert len(set(map(id, clients))) == 1
+    config: Any = clients[0].meta.config
+    assert config.max_pool_connections >= CALLS_AT_ONCE, "or they would wait for each other's connection"
+
+
+@pytest.mark.parametrize(
+    ("answer", "closed"),
+    [(Answer(204), True), (error(410, "GoneException"), False), (error(400, "BadRequestException"), False)],
+)
+def test_closing(gateway: Service, tab: Connection, answer: Answer, *, closed: bool) -> None:
     gateway.answer = answer
 
-    ManagementApi().close(tab)
+    assert ManagementApi().close(tab) is closed
 
     assert [(request.method, request.path) for request in gateway.requests] == [
         ("DELETE", "/prod/@connections/Sm9%2F%2BZQ%3D")

@@ -16,7 +16,7 @@ from tests.integration.service import Answer, Service
         lambda: ConnectionTable("Connections").of_recipient(recipient()),
         lambda: ConnectionTable("Connections").of_user("ana"),
         lambda: list(CallbackTable("Callbacks").waiting_for_reconnect(recipient())),
-        lambda: CallbackTable("Callbacks").waiting_for_acknowledgement("ana", "m-1"),
+        lambda: list(CallbackTable("Callbacks").waiting_for_acknowledgement("ana", "m-1")),
     ],
     ids=["of_recipient", "of_user", "waiting_for_reconnect", "waiting_for_acknowledgement"],
 )

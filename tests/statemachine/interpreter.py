@@ -10,7 +10,7 @@ Left as moto has it:
   our definition from using in an output what the same state or Catcher assigns.
 - `States.TaskFailed` matches no other `States.…` error (on AWS: all but `States.Timeout`).
 - A failing expression is `States.Runtime` (on AWS: `States.QueryEvaluationError`). No path of ours has one.
-- `TimeoutSeconds` is evaluated three times at each try (on AWS once), so its three values differ by the jitter.
+- `TimeoutSeconds` is evaluated three times at each try (on AWS once); here the jitter is none, so its values are one.
 """
 
 import json
@@ -26,16 +26,19 @@ from uuid import uuid4
 
 import pytest
 from jsonata import Jsonata  # type: ignore[import-untyped]
+from jsonata.utils import Utils  # type: ignore[import-untyped]
 from moto import mock_aws
 from moto.core.exceptions import AWSError
 from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
+from moto.stepfunctions.parser.asl.component.state import state as any_state
 from moto.stepfunctions.parser.asl.component.state.exec import execute_state
 from moto.stepfunctions.parser.asl.component.state.exec.state_task import lambda_eval_utils
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.resource import ResourceCondition
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_callback import (
     StateTaskServiceCallback,
 )
-from moto.stepfunctions.parser.asl.eval import variable_store
+from moto.stepfunctions.parser.asl.component.state.wait.wait_function.wait_function import WaitFunction
+from moto.stepfunctions.parser.asl.eval import states, variable_store
 from moto.stepfunctions.parser.asl.eval.callback.callback import (
     CallbackEndpoint,
     CallbackOutcome,
@@ -45,7 +48,8 @@ from moto.stepfunctions.parser.asl.eval.callback.callback import (
 )
 from moto.stepfunctions.parser.asl.eval.environment import Environment
 from moto.stepfunctions.parser.asl.eval.evaluation_details import ExecutionDetails
-from moto.stepfunctions.parser.asl.jsonata import jsonata
+from moto.stepfunctions.parser.asl.eval.states import StateData
+from moto.stepfunctions.parser.asl.jsonata import jsonata, validations
 from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
 from moto.stepfunctions.parser.backend.execution import BaseExecutionWorkerCommunication, Execution
 from moto.stepfunctions.parser.models import StepFunctionsParserBackend
@@ -74,6 +78,8 @@ class Interpreter:
     def __init__(self, clock: FakeClock, invoke: Invoke) -> None:
         self._clock = clock
         self._invoke = invoke
+        self.waited: list[int] = []  # the seconds that Wait states took, in the order in which they were entered
+        self._values: list[str] = []
         self._changed = threading.Condition()
         self._open: dict[str, CallbackEndpoint] = {}
         self._waits: dict[str, TokenWait] = {}
@@ -107,14 +113,21 @@ class Interpreter:
         """Patch moto until the test ends."""
         # moto leaves the JSONata engine to whoever runs it.
         patch.setattr(jsonata, "_eval_jsonata", self._evaluate)
-        # moto writes a variable that is a string into expressions without escaping it.
-        patch.setattr(variable_store, "encode_jsonata_variable_declarations", _declare)
+        # moto evaluates every expression that yields a string once more, to see that it is one.
+        patch.setattr(validations, "_validate_string_output", lambda *values: None)
+        # moto writes values into the text of an expression: strings unescaped, and parsing it takes most of the time.
+        for module in (states, variable_store):
+            patch.setattr(module, "encode_jsonata_variable_declarations", self._declare)
         # moto parses the definition anew for every run, which takes longer than the run.
         patch.setattr(AmazonStateLanguageParser, "parse", staticmethod(_parse))
         # moto would look for the functions in its own Lambda, and run them in Docker.
         patch.setattr(lambda_eval_utils, "_invoke_lambda_function", self._invoke_function)
         # A run starts by the test's clock, and its start is written as AWS writes it.
         patch.setattr(Execution, "get_start_execution_details", _method(self._details_by_the_clock))
+        # A state is entered by the test's clock, and that is written as AWS writes it.
+        patch.setattr(any_state, "StateData", self._entered)
+        # Wait states take their time on the test's clock.
+        patch.setattr(WaitFunction, "_wait_interval", _method(self._wait))
         # Retry intervals pass on the test's clock.
         patch.setattr(retrier_decl, "time", SimpleNamespace(sleep=self._clock.sleep))
         # A task's own timeout would run in real time beside its token's.
@@ -132,7 +145,14 @@ class Interpreter:
         program = Jsonata(expression)
         program.register_lambda("millis", lambda: round(self._clock.now().timestamp() * 1000))
         program.register_lambda("now", lambda: timestamp(self._clock.now()))
+        program.register_lambda("_value", lambda number: _with_nulls(json.loads(self._values[number])))
+        program.register_lambda("random", lambda: 1)  # no jitter: every wait is as long as it can be
         return program.evaluate(None)
+
+    def _declare(self, bindings: dict[str, Any]) -> str:
+        first = len(self._values)
+        self._values += [json.dumps(value) for value in bindings.values()]
+        return "".join(f"{name}:=$_value({number});" for number, name in enumerate(bindings, first))
 
     def _invoke_function(self, parameters: dict[str, Any], region: str, state_credentials: object) -> dict[str, Any]:
         name = parameters["FunctionName"].rpartition(":")[2]
@@ -150,6 +170,13 @@ class Interpreter:
             inpt=execution.input_data,
             start_time=timestamp(self._clock.now()),
         )
+
+    def _entered(self, *, EnteredTime: str, Name: str) -> StateData:  # noqa: N803
+        return StateData(EnteredTime=timestamp(self._clock.now()), Name=Name, RetryCount=0)
+
+    def _wait(self, function: WaitFunction, env: Environment, wait_seconds: int) -> None:
+        self.waited.append(wait_seconds)
+        self._clock.sleep(wait_seconds)
 
     def _wait_for_token(
         self,
@@ -217,8 +244,17 @@ _terminated = BaseExecutionWorkerCommunication.terminated
 _eval_execution = StateTaskServiceCallback._eval_execution
 
 
-def _declare(bindings: dict[str, Any]) -> str:
-    return "".join(f"{name}:={json.dumps(value)};" for name, value in bindings.items())
+def _with_nulls(value: Any) -> Any:
+    """A value as the engine wants it: to it, None is what JSONata calls undefined."""
+    match value:
+        case None:
+            return Utils.NULL_VALUE
+        case dict():
+            return {name: _with_nulls(item) for name, item in value.items()}
+        case list():
+            return [_with_nulls(item) for item in value]
+        case _:
+            return value
 
 
 def _method(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from enum import Enum
+from functools import partial
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from lambdas.adapters.runs import DeliveryMachine
 from lambdas.adapters.tables import CallbackTable, ConnectionTable
 from lambdas.core.clock import SystemClock
 from lambdas.core.model import Callback, Connection
+from lambdas.core.ports import Start
 from lambdas.routes import acknowledge
 from lambdas.triggers import wake
 from ringback.envelope import Recipient
@@ -54,6 +56,7 @@ class ApiGateway:
     def __init__(self) -> None:
         self.posts: list[str] = []
         self.frames: dict[str, list[bytes]] = defaultdict(list)
+        self.closed: list[str] = []
         self.on_post: Callable[[str], None] = lambda connection_id: None
         self._answers: dict[str, list[Answer]] = {}
 
@@ -77,6 +80,10 @@ class ApiGateway:
             raise ClientError(error, "PostToConnection")  # type: ignore[arg-type]
         self.frames[ConnectionId].append(Data)
 
+    def delete_connection(self, *, ConnectionId: str) -> None:  # noqa: N803
+        """boto3's method of that name."""
+        self.closed.append(ConnectionId)
+
 
 class _ReadersNotes(dict[str, Any]):
     """An event that notes which of its keys are read."""
@@ -97,6 +104,15 @@ class Functions:
         self.before: dict[str, list[Callable[[], object]]] = defaultdict(list)
         self.after: dict[str, list[Callable[[], object]]] = defaultdict(list)
         self.read: dict[str, set[str]] = defaultdict(set)
+        self.late: dict[str, Callable[[], object]] = {}
+        self._slow: dict[str, Callable[[], object]] = {}
+
+    def hold_up(self, name: str, *, looks_failed: bool = False) -> None:
+        """Have a function's next call do its work only when the test calls ``late[name]``.
+
+        Meanwhile the machine goes on as if it had been called, or as if it had failed.
+        """
+        self._slow[name] = _crash if looks_failed else lambda: None
 
     def fail(self, name: str, *, times: int) -> None:
         """Have a function crash before it does anything."""
@@ -110,9 +126,13 @@ class Functions:
         """Call the handler, and what the test has to do or to see before and after this call."""
         module = re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
         handler = importlib.import_module(f"lambdas.tasks.{module}").handler
+        work = partial(handler, _ReadersNotes(event, self.read[name]), builders.LAMBDA_CONTEXT)
+        if name in self._slow:
+            self.late[name] = work
+            return self._slow.pop(name)()
         if self.before[name]:
             self.before[name].pop(0)()
-        answer = handler(_ReadersNotes(event, self.read[name]), builders.LAMBDA_CONTEXT)
+        answer = work()
         if self.after[name]:
             self.after[name].pop(0)()
         return answer
@@ -196,22 +216,24 @@ class Stage:
 
     def send(self, message: Any, name: str = "m-1") -> Run:
         """Start a run for a message."""
-        assert self.is_accepted(message, name)
+        assert self.start(message, name) is Start.STARTED
         run = Run(self, self._machine.arn.replace(":stateMachine:", ":execution:") + f":{name}")
         self.runs.append(run)
         return run
 
-    def is_accepted(self, message: Any, name: str = "m-1") -> bool:
-        """Whether a run can be started under this name."""
+    def start(self, message: Any, name: str = "m-1") -> Start:
+        """What becomes of starting a run under this name."""
         return self._machine.start(name, json.dumps(message))
 
-    def store(self, connection_id: str, recipient: Recipient = ANA, *, age_seconds: float = 60) -> Connection:
+    def store(
+        self, connection_id: str, recipient: Recipient = ANA, *, age_seconds: float = 60, life_seconds: float = 7200
+    ) -> Connection:
         """Have a connection stored whose wake has not happened yet."""
         now = self.clock.now()
         connection = replace(
             builders.connection(connection_id, recipient),
             connected_at=now - timedelta(seconds=age_seconds),
-            expires_at=now + timedelta(hours=2),
+            expires_at=now + timedelta(seconds=life_seconds),
         )
         self.connections.put(connection)
         return connection

@@ -87,10 +87,13 @@ def token_task(**fields: Any) -> dict[str, Any]:
     return task(payload, **{"Resource": f"{INVOKE}.waitForTaskToken", "TimeoutSeconds": 60, **fields})
 
 
-def test_values_in_expressions_are_values(laboratory: Laboratory) -> None:
+@pytest.mark.parametrize("value", [NASTY, None, [None], [[1]], [], {"a": [None, {"b": None}], "": {}}], ids=repr)
+def test_values_in_expressions_are_values(laboratory: Laboratory, value: Any) -> None:
     states = {"First": {"Type": "Pass", "Assign": {"kept": "{% $states.input %}"}, "Next": "Only"}}
 
-    assert laboratory.run({**states, **output_of("[$states.input, $kept]")}, NASTY) == ("SUCCEEDED", [NASTY, NASTY])
+    output = laboratory.run({**states, **output_of("{'input': $states.input, 'variable': $kept}")}, value)
+
+    assert output == ("SUCCEEDED", {"input": value, "variable": value})
 
 
 def test_expressions_go_by_the_clock(laboratory: Laboratory) -> None:
@@ -123,6 +126,34 @@ def test_an_exception_is_reported_as_lambda_reports_it(laboratory: Laboratory) -
     assert list(cause) == ["errorMessage", "errorType", "requestId", "stackTrace"]
     assert cause["errorMessage"] == NASTY
     assert cause["errorType"] == "LookupError"
+
+
+def test_there_is_no_jitter(laboratory: Laboratory) -> None:
+    assert laboratory.run(output_of("[$random(), $random()]")) == ("SUCCEEDED", [1, 1])
+
+
+def test_a_wait_state_takes_its_time_on_the_clock(laboratory: Laboratory) -> None:
+    states = {"First": {"Type": "Wait", "Seconds": "{% $states.input %}", "Next": "Only"}}
+
+    assert laboratory.run({**states, **output_of("[$states.input, $millis()]")}, 3600) == (
+        "SUCCEEDED",
+        [3600, (NOW.timestamp() + 3600) * 1000],
+    )
+    assert laboratory.interpreter.waited == [3600]
+
+
+def test_a_function_can_be_told_when_its_state_was_entered_and_how_often_it_was_tried_again(
+    laboratory: Laboratory,
+) -> None:
+    laboratory.answers = [RuntimeError()]
+    payload = {"at": "{% $states.context.State.EnteredTime %}", "retry": "{% $states.context.State.RetryCount %}"}
+    retry = {"ErrorEquals": ["States.TaskFailed"], "IntervalSeconds": 1}
+    first = {"Type": "Wait", "Seconds": 60, "Next": "Only"}
+
+    laboratory.run({"First": first, "Only": task(payload, Retry=[retry])})
+
+    entered = "2030-01-31T12:01:00.000Z"
+    assert laboratory.events == [{"at": entered, "retry": 0}, {"at": entered, "retry": 1}]
 
 
 def test_retry_intervals_pass_on_the_clock(laboratory: Laboratory) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.builders import envelope
-from tests.statemachine.stage import Stage
+from tests.statemachine.stage import MAX_ATTEMPTS, Stage
 from tests.statemachine.test_paths import WAIT
 
 TEXTS = {
@@ -88,9 +88,10 @@ def test_the_text_of_an_error_is_carried_like_a_payload(stage: Stage) -> None:
     def crash() -> None:
         raise RuntimeError(nasty)
 
-    stage.functions.before["WaitForReconnect"] = [crash] * 7
+    stage.functions.before["WaitForReconnect"] += [crash] * 7 * MAX_ATTEMPTS
 
     run = stage.send(envelope())
 
-    assert run.fail() == ("RuntimeError", f"Dead-lettered after 1 attempt: {nasty}")
-    assert stage.dead_letter()["cause"] == nasty
+    assert run.fail() == ("RuntimeError", f"Dead-lettered after {MAX_ATTEMPTS} attempts: {nasty}")
+    letter = stage.dead_letter()
+    assert letter["cause"] == letter["lastError"]["cause"] == nasty

@@ -1,4 +1,4 @@
-"""The timeout of Wait For Reconnect: exponential backoff with full jitter, capped, cut to the message's life."""
+"""How long a run waits: exponential backoff with jitter, capped, cut to the message's life; and what makes it grow."""
 
 import json
 from dataclasses import dataclass
@@ -15,6 +15,8 @@ from lambdas.core.model import Message, timestamp
 from ringback.envelope import MAX_TTL_SECONDS
 from tests.builders import DAY_SECONDS, NOW, envelope
 from tests.statemachine import definition
+from tests.statemachine.stage import MAX_ATTEMPTS, Answer, Stage
+from tests.statemachine.test_paths import WAIT
 
 
 @dataclass(frozen=True)
@@ -24,12 +26,24 @@ class Backoff:
     base_seconds: int
     cap_seconds: int
 
-    def ceiling_seconds(self, attempt: int) -> int:
-        """The longest wait after this attempt."""
-        return int(min(self.cap_seconds, self.base_seconds * 2 ** (attempt - 1)))
+    def seconds(self, misses: int, jitter: float) -> int:
+        """How long to wait, whatever the message's life."""
+        ceiling = min(self.cap_seconds, self.base_seconds << misses)
+        return ceil(max(self.base_seconds / 2, jitter * ceiling))
 
-    def timeout_seconds(self, message: dict[str, Any], *, attempt: int, jitter: float, now: datetime) -> Any:
+    def timeout_seconds(self, message: dict[str, Any], *, misses: int, jitter: float, now: datetime) -> Any:
         """Evaluate the definition's own expression, in a run that started at noon."""
+        expression = self._expression("Wait For Reconnect", "TimeoutSeconds", jitter)
+        expression.register_lambda("millis", lambda: round(now.timestamp() * 1000))
+        execution = {"Input": message, "StartTime": timestamp(NOW)}
+        return expression.evaluate(None, {"misses": misses, "states": {"context": {"Execution": execution}}})
+
+    def failure_seconds(self, *, misses: int, jitter: float) -> Any:
+        """Evaluate the definition's other expression."""
+        expression = self._expression("Wait Out The Failure", "Seconds", jitter)
+        return expression.evaluate(None, {"states": {"input": {"misses": misses}}})
+
+    def _expression(self, state: str, field: str, jitter: float) -> Jsonata:
         values: dict[str, str | int] = {
             "BackoffBaseSeconds": self.base_seconds,
             "BackoffCapSeconds": self.cap_seconds,
@@ -38,12 +52,10 @@ class Backoff:
             "DeadLetterQueueUrl": "",
             "MaxAttempts": 1000,
         }
-        state = json.loads(definition.with_values(values))["States"]["Wait For Reconnect"]
-        expression = Jsonata(state["TimeoutSeconds"].removeprefix("{%").removesuffix("%}"))
+        text = json.loads(definition.with_values(values))["States"][state][field]
+        expression = Jsonata(text.removeprefix("{%").removesuffix("%}"))
         expression.register_lambda("random", lambda: jitter)
-        expression.register_lambda("millis", lambda: round(now.timestamp() * 1000))
-        execution = {"Input": message, "StartTime": timestamp(NOW)}
-        return expression.evaluate(None, {"attempt": attempt, "states": {"context": {"Execution": execution}}})
+        return expression
 
 
 def accepted(message: dict[str, Any]) -> Message:
@@ -56,7 +68,7 @@ backoffs = st.builds(
     base=st.integers(1, 3600),
     factor=st.integers(1, 100),
 )
-attempts = st.integers(1, 1000)
+numbers_of_misses = st.integers(0, 1000)
 jitters = st.floats(0, 1, exclude_max=True)
 moments = st.integers(0, 1000 * MAX_TTL_SECONDS).map(lambda later: NOW + timedelta(milliseconds=later))
 ends_of_life = st.one_of(
@@ -68,28 +80,38 @@ ends_of_life = st.one_of(
 )
 
 
-@example(backoff=Backoff(2, 3600), attempt=1000, jitter=0.999, end_of_life={}, now=NOW)
-@example(backoff=Backoff(2, 3600), attempt=1, jitter=0.0, end_of_life={"ttlSeconds": 1}, now=NOW + timedelta(days=3))
-@given(backoff=backoffs, attempt=attempts, jitter=jitters, end_of_life=ends_of_life, now=moments)
+@example(backoff=Backoff(2, 3600), misses=1000, jitter=0.999, end_of_life={}, now=NOW)
+@example(backoff=Backoff(1, 1), misses=0, jitter=0.0, end_of_life={"ttlSeconds": 1}, now=NOW + timedelta(days=3))
+@given(backoff=backoffs, misses=numbers_of_misses, jitter=jitters, end_of_life=ends_of_life, now=moments)
 def test_a_wait_is_as_long_as_backoff_jitter_and_life_allow(
-    backoff: Backoff, attempt: int, jitter: float, end_of_life: dict[str, Any], now: datetime
+    backoff: Backoff, misses: int, jitter: float, end_of_life: dict[str, Any], now: datetime
 ) -> None:
     message = envelope(**end_of_life)
 
-    timeout_seconds = backoff.timeout_seconds(message, attempt=attempt, jitter=jitter, now=now)
+    timeout_seconds = backoff.timeout_seconds(message, misses=misses, jitter=jitter, now=now)
 
     life_seconds = ceil((accepted(message).expires_at - now) / timedelta(seconds=1))
-    backoff_seconds = ceil(jitter * backoff.ceiling_seconds(attempt))
     assert type(timeout_seconds) is int
-    assert timeout_seconds == max(1, min(backoff_seconds, life_seconds))
+    assert timeout_seconds == max(1, min(backoff.seconds(misses, jitter), life_seconds))
 
 
-@pytest.mark.parametrize("fraction", ["", ".5", ".123", ".123456", ".123456789"])
+@example(backoff=Backoff(3600, 86_400), misses=0, jitter=0.0)
+@example(backoff=Backoff(1, 1), misses=1000, jitter=0.0)
+@given(backoff=backoffs, misses=numbers_of_misses, jitter=jitters)
+def test_a_failure_is_waited_out_for_five_minutes_at_most(backoff: Backoff, misses: int, jitter: float) -> None:
+    seconds = backoff.failure_seconds(misses=misses, jitter=jitter)
+
+    assert type(seconds) is int
+    assert 1 <= seconds <= 300
+    assert seconds == Backoff(min(backoff.base_seconds, 300), 300).seconds(misses, jitter)
+
+
+@pytest.mark.parametrize("fraction", ["", ".5", ".25", ".123"])
 def test_every_end_of_life_that_an_envelope_may_name_is_read_alike(fraction: str) -> None:
     message = envelope(expiresAt=f"2030-01-31T13:00:00{fraction}Z")
     patient = Backoff(base_seconds=3600, cap_seconds=86_400)
 
-    timeout_seconds = patient.timeout_seconds(message, attempt=5, jitter=0.999, now=NOW)
+    timeout_seconds = patient.timeout_seconds(message, misses=5, jitter=0.999, now=NOW)
 
     assert timeout_seconds == ceil((accepted(message).expires_at - NOW) / timedelta(seconds=1))
 
@@ -98,7 +120,7 @@ def test_when_the_wait_is_over_so_is_the_life_that_cut_it() -> None:
     message = envelope(ttlSeconds=3)
     now = NOW + timedelta(milliseconds=1500)
 
-    timeout_seconds = Backoff(60, 60).timeout_seconds(message, attempt=1, jitter=0.999, now=now)
+    timeout_seconds = Backoff(60, 60).timeout_seconds(message, misses=1, jitter=0.999, now=now)
 
     assert now + timedelta(seconds=timeout_seconds) >= accepted(message).expires_at
 
@@ -112,3 +134,60 @@ def test_the_wait_for_an_acknowledgement_is_the_messages_or_the_stages(asked: di
     execution = {"Input": envelope(**asked)}
 
     assert Jsonata(text).evaluate(None, {"states": {"context": {"Execution": execution}}}) == expected
+
+
+# What is a miss: a wait that ran its full time, or a failure that was waited out, since the recipient was last there.
+
+
+def test_each_wait_in_vain_doubles_the_next(stage: Stage) -> None:
+    run = stage.send(envelope())
+
+    assert [run.time_out_in(WAIT).timeout_seconds for _ in range(MAX_ATTEMPTS - 1)] == [5, 10, 20]
+
+
+def test_who_came_back_is_not_kept_waiting_when_the_post_fails(stage: Stage) -> None:
+    run = stage.send(envelope())
+    run.time_out_in(WAIT)
+    assert run.wait_in(WAIT).timeout_seconds == 10
+    stage.gateway.answer("c1", Answer.GONE)
+
+    stage.connect("c1")
+
+    assert run.time_out_in(WAIT).timeout_seconds == 5
+    assert run.fail()[0] == "AttemptsExhausted"
+
+
+def test_who_is_found_is_not_kept_waiting_when_the_post_fails(stage: Stage) -> None:
+    run = stage.send(envelope())
+    run.time_out_in(WAIT)
+    stage.gateway.answer("c1", Answer.GONE)
+    assert run.wait_in(WAIT).timeout_seconds == 10
+    stage.store("c1")
+
+    run.time_out_in(WAIT)
+
+    assert run.wait_in(WAIT).timeout_seconds == 5
+
+
+def test_a_failure_that_was_waited_out_is_a_miss(stage: Stage) -> None:
+    stage.functions.before["ResolveConnections"] = [lambda: None, *[_crash] * 7]
+    run = stage.send(envelope())
+
+    run.time_out_in(WAIT)
+
+    assert run.wait_in(WAIT).timeout_seconds == 20
+    assert stage.interpreter.waited == [20]
+
+
+def test_a_wait_that_failed_is_a_miss(stage: Stage) -> None:
+    stage.functions.before["WaitForReconnect"] = [lambda: None, *[_crash] * 7]
+    run = stage.send(envelope())
+
+    run.time_out_in(WAIT)
+
+    assert run.wait_in(WAIT).timeout_seconds == 20
+    assert stage.interpreter.waited == [20]
+
+
+def _crash() -> None:
+    raise RuntimeError("the function crashed")

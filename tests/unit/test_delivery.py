@@ -1,7 +1,9 @@
 """The rules of a delivery, on fakes."""
 
 import json
-from collections.abc import Iterable
+import threading
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -19,15 +21,16 @@ from lambdas.core.errors import (
     RingbackError,
     ServiceUnavailable,
     StoreUnavailable,
+    Superseded,
 )
-from lambdas.core.model import Connection
+from lambdas.core.model import YOUNG_CONNECTION, Connection
 from lambdas.core.ports import PostResult
 from ringback.envelope import MAX_ACK_TIMEOUT_SECONDS
-from tests.builders import attempt, callback, connection, envelope, recipient, task
+from tests.builders import NOW, attempt, callback, connection, envelope, recipient, task, waiting
 from tests.fakes import FakeCallbacks, FakeClock, FakeConnections, FakeSockets, FakeTokens
 
 POSTED, GONE, THROTTLED, FAILED = PostResult.POSTED, PostResult.GONE, PostResult.THROTTLED, PostResult.FAILED
-OLD = delivery.YOUNG_CONNECTION.total_seconds()
+OLD = YOUNG_CONNECTION.total_seconds()
 EXPIRED = attempt(expiresAt="2030-01-31T12:00:00Z")
 TOO_LARGE = attempt(payload="x" * 128 * 1024)
 
@@ -50,13 +53,16 @@ class World:
     def stored(self) -> set[str]:
         return {row.connection_id for row in self.connections.rows.values()}
 
+    def resolve(self, what: delivery.Attempt) -> list[Connection]:
+        return delivery.resolve(what, connections=self.connections, sockets=self.sockets, clock=self.clock)
+
     def post(self, what: delivery.Attempt, targets: list[Connection]) -> delivery.Receipt:
         return delivery.post(what, targets, connections=self.connections, sockets=self.sockets, clock=self.clock)
 
-    def park(self, what: delivery.Attempt, *, tried: Iterable[str] = (), max_attempts: int = 5) -> None:
+    def park(self, what: delivery.Attempt, *, entry: int = 1, tried: Iterable[str] = (), max_attempts: int = 5) -> None:
         delivery.park_for_reconnect(
             what,
-            "token-1",
+            waiting(entry),
             tried=tried,
             max_attempts=max_attempts,
             connections=self.connections,
@@ -64,6 +70,17 @@ class World:
             tokens=self.tokens,
             clock=self.clock,
         )
+
+    def wake(self, *arrived: Connection, has_time: Callable[[], bool] = lambda: True) -> int:
+        return delivery.wake(arrived, callbacks=self.callbacks, tokens=self.tokens, has_time=has_time)
+
+    def awaiting_acknowledgement(self, what: delivery.Attempt, *, entry: int = 1) -> AbstractContextManager[None]:
+        return delivery.awaiting_acknowledgement(what, waiting(entry), callbacks=self.callbacks, clock=self.clock)
+
+    def park_many(self, runs: int) -> None:
+        for entry in range(1, runs + 1):
+            self.callbacks.park_for_reconnect(callback(f"m-{entry}", entry=entry))
+            self.tokens.waiting.add(f"token-{entry}")
 
     def acknowledge(self, *message_ids: str, context_id: str = "42") -> int:
         return delivery.acknowledge(
@@ -90,9 +107,18 @@ def test_a_task_is_read() -> None:
 
     read = delivery.Attempt.from_task(event, default_ttl_seconds=10)
 
-    assert (read.number, read.message.id) == (3, "execution-name")
+    assert (read.number, read.message.id, read.execution_name) == (3, "execution-name", "execution-name")
     assert read.message.expires_at.isoformat() == "2030-01-31T12:01:00+00:00"
     assert read.targets(event) == [connected]
+
+
+def test_a_callback_belongs_to_one_entry_of_one_run() -> None:
+    event = task(envelope(), taskToken="token", entry={"enteredAt": "2030-01-31T12:00:00.007Z", "retry": 2})
+
+    read = delivery.Waiting.from_task(event).callback(attempt(execution_name="run"), NOW)
+
+    assert (read.message_id, read.execution_name, read.task_token) == ("m-1", "run", "token")
+    assert read.entry == 1_896_091_200_007_002
 
 
 # Resolve
@@ -107,7 +133,7 @@ def test_resolving_finds_the_recipients_open_connections(world: World) -> None:
         connection("somebody else", recipient(user="bo")),
     )
 
-    assert delivery.resolve(attempt(), connections=world.connections, clock=world.clock) == here
+    assert world.resolve(attempt()) == here
 
 
 @pytest.mark.parametrize(
@@ -123,7 +149,7 @@ def test_resolving_says_why_it_found_nothing(
     world: World, what: delivery.Attempt, error: type[RingbackError], said: str
 ) -> None:
     with pytest.raises(error, match=said):
-        delivery.resolve(what, connections=world.connections, clock=world.clock)
+        world.resolve(what)
 
 
 # Post
@@ -170,7 +196,7 @@ def test_what_becomes_of_a_post(world: World, case: Post) -> None:
 
 
 def test_a_410_from_a_slow_post_to_a_young_connection_does_not_count(world: World) -> None:
-    world.sockets = FakeSockets({"tab": [GONE]}, clock=world.clock, seconds_a_post=OLD)
+    world.sockets = FakeSockets({"tab": [GONE]}, clock=world.clock, seconds_a_call=OLD)
 
     world.post(attempt(), world.connect(connection("tab", age_seconds=1)))
 
@@ -201,12 +227,17 @@ def test_forgetting_hits_exactly_the_connection_that_is_gone(world: World) -> No
     ]
 
 
-@pytest.mark.parametrize("ended", [{"life_seconds": 0}, {"token_life_seconds": 0}], ids=["its life", "its token"])
-def test_a_connection_whose_time_is_over_gets_nothing(world: World, ended: dict[str, Any]) -> None:
-    receipt = world.post(attempt(), world.connect(connection("tab", **ended), connection("phone")))
+def test_all_tabs_get_it_at_the_same_moment(world: World) -> None:
+    class Meeting(FakeSockets):
+        def post(self, connection: Connection, frame: bytes) -> PostResult:
+            everybody.wait(timeout=5)
+            return super().post(connection, frame)
 
-    assert receipt == delivery.Receipt(posted=["phone"], gone=["tab"])
-    assert world.sockets.posts.keys() == {"phone"}
+    everybody = threading.Barrier(delivery.CALLS_AT_ONCE)
+    world.sockets = Meeting()
+    names = [f"tab-{number}" for number in range(delivery.CALLS_AT_ONCE)]
+
+    assert world.post(attempt(), world.connect(*map(connection, names))).posted == names
 
 
 def test_a_store_that_is_down_after_the_posts_does_not_fail_the_run(world: World) -> None:
@@ -244,6 +275,61 @@ def test_a_message_that_no_connection_took_is_not_delivered(receipt: delivery.Re
 
 def test_a_message_that_one_connection_took_is_delivered() -> None:
     delivery.Receipt(posted=["a"], gone=["b"], throttled=["c"], failed=["d"]).require_delivery()
+
+
+# What has ended, whoever meets it
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A connection whose time is over, what happens when it is closed, and whether its row stays."""
+
+    there: Connection = field(default_factory=lambda: connection("tab", life_seconds=0))
+    absent: bool = False
+    unreachable: bool = False
+    down: frozenset[str] = frozenset()
+    stays: bool = False
+
+
+@pytest.mark.parametrize(
+    ("meet", "answer"),
+    [
+        (lambda world: world.resolve(attempt()), [connection("phone")]),
+        (
+            lambda world: world.post(attempt(), list(world.connections.rows.values())),
+            delivery.Receipt(posted=["phone"], gone=["tab"]),
+        ),
+    ],
+    ids=["resolving", "posting"],
+)
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(Ended(), id="its life"),
+        pytest.param(Ended(connection("tab", token_life_seconds=0)), id="its token"),
+        pytest.param(Ended(absent=True), id="closed already"),
+        pytest.param(Ended(connection("tab", age_seconds=1, token_life_seconds=0)), id="young"),
+        pytest.param(
+            Ended(connection("tab", age_seconds=1, token_life_seconds=0), absent=True, stays=True),
+            id="young, and its handshake goes on",
+        ),
+        pytest.param(Ended(unreachable=True, stays=True), id="it cannot be closed"),
+        pytest.param(Ended(down=frozenset({"delete"}), stays=True), id="it cannot be forgotten"),
+    ],
+)
+def test_a_connection_whose_time_is_over_is_closed_and_forgotten_and_gets_nothing(
+    world: World, case: Ended, meet: Callable[[World], object], answer: object
+) -> None:
+    world.connect(case.there, connection("phone"))
+    world.sockets.absent = {"tab"} if case.absent else set()
+    world.sockets.unreachable = {"tab"} if case.unreachable else set()
+    world.connections.down = set(case.down)
+
+    assert meet(world) == answer
+
+    assert world.sockets.closed == ([] if case.absent or case.unreachable else ["tab"])
+    assert world.stored() == ({"tab", "phone"} if case.stays else {"phone"})
+    assert "tab" not in world.sockets.posts
 
 
 # Park
@@ -299,6 +385,34 @@ def test_a_run_goes_on_at_once_with_a_connection_that_it_missed(world: World, ca
     assert not world.callbacks.reconnects
 
 
+def test_a_run_that_has_gone_on_leaves_its_callback_if_it_must(world: World) -> None:
+    world.connect(connection("tab"))
+    world.callbacks.down = {"remove_reconnect"}
+
+    world.park(attempt())
+
+    assert world.tokens.outputs.keys() == {"token-1"}
+
+
+@pytest.mark.parametrize(
+    ("entries", "stored"),
+    [((1, 2), "token-2"), ((2, 1), "token-2"), ((1, 1), "token-1")],
+    ids=["in order", "the first comes late", "the same one again"],
+)
+def test_the_last_entry_of_a_run_is_the_one_that_waits(world: World, entries: Iterable[int], stored: str) -> None:
+    for entry in entries:
+        world.park(attempt(), entry=entry)
+
+    assert [kept.task_token for kept in world.callbacks.reconnects.values()] == [stored]
+
+
+def test_a_run_that_comes_late_does_not_read_the_connections(world: World) -> None:
+    world.park(attempt(), entry=2)
+    world.connections.down = {"of_recipient"}
+
+    world.park(attempt(), entry=1)
+
+
 @pytest.mark.parametrize(
     "case",
     [
@@ -348,7 +462,7 @@ def test_a_wake_hands_the_new_connections_to_every_run_that_waits_for_their_reci
     world.tokens.waiting = {"token-1", "token-2", "token-4"}
     arrived = [connection("tab"), connection("phone")]
 
-    assert delivery.wake(arrived, callbacks=world.callbacks, tokens=world.tokens) == 2
+    assert world.wake(*arrived) == 2
 
     output = {"wokenBy": "reconnect", "connections": [each.to_state() for each in arrived]}
     assert world.tokens.outputs == {"token-1": output, "token-2": output}
@@ -356,18 +470,64 @@ def test_a_wake_hands_the_new_connections_to_every_run_that_waits_for_their_reci
 
 
 def test_a_wake_that_fails_midway_keeps_what_it_did_not_reach_and_can_be_repeated(world: World) -> None:
-    for entry in (1, 2, 3):
-        world.callbacks.park_for_reconnect(callback(f"m-{entry}", entry=entry))
-    world.tokens.waiting = {"token-1", "token-2", "token-3"}
+    world.park_many(3)
     world.tokens.unreachable = {"token-2"}
 
-    with pytest.raises(ServiceUnavailable):
-        delivery.wake([connection()], callbacks=world.callbacks, tokens=world.tokens)
-    assert [left.message_id for left in world.callbacks.reconnects.values()] == ["m-2", "m-3"]
+    with pytest.raises(ServiceUnavailable, match="SendTaskSuccess"):
+        world.wake(connection())
+    left = {kept.task_token for kept in world.callbacks.reconnects.values()}
+    assert "token-2" in left
+    assert left == world.tokens.waiting
 
     world.tokens.unreachable = set()
-    assert delivery.wake([connection()], callbacks=world.callbacks, tokens=world.tokens) == 2
+    assert world.wake(connection()) == len(left)
     assert not world.callbacks.reconnects
+
+
+def test_two_runs_that_carry_one_message_are_both_woken(world: World) -> None:
+    world.tokens.waiting = {"token-1", "token-2"}
+    for entry in (1, 2):
+        world.park(attempt(execution_name=f"run-{entry}"), entry=entry)
+
+    assert world.wake(connection()) == 2
+
+
+def test_a_callback_that_cannot_be_removed_is_met_again_and_does_no_harm(world: World) -> None:
+    world.park_many(2)
+    world.callbacks.down = {"remove_reconnect"}
+
+    assert world.wake(connection()) == 2
+    assert world.wake(connection()) == 0
+    assert len(world.callbacks.reconnects) == 2
+
+
+def test_many_runs_are_woken_at_the_same_moment(world: World) -> None:
+    class Meeting(FakeTokens):
+        def succeed(self, task_token: str, output: dict[str, Any]) -> bool:
+            everybody.wait(timeout=5)
+            return super().succeed(task_token, output)
+
+    everybody = threading.Barrier(delivery.CALLS_AT_ONCE)
+    world.tokens = Meeting()
+    world.park_many(delivery.CALLS_AT_ONCE)
+
+    assert world.wake(connection()) == delivery.CALLS_AT_ONCE
+
+
+def test_a_wake_stops_when_its_time_is_up_and_the_next_one_goes_on_from_there(world: World) -> None:
+    world.park_many(delivery.WAKES_A_ROUND + 1)
+    time_for_rounds = iter([True, False])
+
+    with pytest.raises(ServiceUnavailable, match=r"^128 runs were woken, and the time is up$"):
+        world.wake(connection(), has_time=lambda: next(time_for_rounds))
+    assert len(world.tokens.outputs) == delivery.WAKES_A_ROUND
+
+    assert world.wake(connection()) == 1
+    assert not world.tokens.waiting
+
+
+def test_a_wake_that_nobody_waits_for_needs_no_time(world: World) -> None:
+    assert world.wake(connection(), has_time=lambda: False) == 0
 
 
 # Acknowledge
@@ -385,6 +545,21 @@ def test_an_acknowledgement_completes_its_run(world: World) -> None:
         "acknowledgedAt": "2030-01-31T12:00:00.000Z",
     }
     assert not world.callbacks.acknowledgements
+
+
+def test_an_acknowledgement_completes_every_run_that_carries_the_message(world: World) -> None:
+    world.tokens.waiting = {"token-1", "token-2"}
+    for entry in (1, 2):
+        world.callbacks.park_for_acknowledgement(callback(entry=entry, execution_name=f"run-{entry}"))
+
+    assert world.acknowledge("m-1") == 2
+
+
+def test_an_acknowledgement_counts_though_its_callback_cannot_be_removed(world: World) -> None:
+    world.callbacks.park_for_acknowledgement(callback())
+    world.callbacks.down = {"remove_acknowledgement"}
+
+    assert world.acknowledge("m-1") == 1
 
 
 @pytest.mark.parametrize("ids", [["m-1", "m-1"], ["unknown", "m-1"]], ids=["twice", "with one that nobody waits for"])
@@ -410,8 +585,18 @@ def test_another_conversation_of_the_same_user_cannot_acknowledge(world: World) 
     assert world.callbacks.acknowledgements
 
 
+def test_one_message_in_two_conversations_is_acknowledged_in_one(world: World) -> None:
+    world.tokens.waiting = {"token-1", "token-2"}
+    for entry, context_id in enumerate(["42", "43"], start=1):
+        to = recipient(context_id=context_id)
+        world.callbacks.park_for_acknowledgement(callback(to=to, entry=entry, execution_name=f"run-{entry}"))
+
+    assert world.acknowledge("m-1", context_id="43") == 1
+    assert world.tokens.waiting == {"token-1"}
+
+
 def test_the_callback_is_there_while_the_message_is_posted(world: World) -> None:
-    with delivery.awaiting_acknowledgement(attempt(), "token-1", callbacks=world.callbacks, clock=world.clock):
+    with world.awaiting_acknowledgement(attempt()):
         assert world.acknowledge("m-1") == 1
 
 
@@ -419,10 +604,7 @@ def test_the_callback_is_there_while_the_message_is_posted(world: World) -> None
 def test_a_post_that_fails_takes_its_callback_back_and_its_error_stands(world: World, down: set[str]) -> None:
     world.callbacks.down = down
 
-    with (
-        pytest.raises(ConnectionGone),
-        delivery.awaiting_acknowledgement(attempt(), "token-1", callbacks=world.callbacks, clock=world.clock),
-    ):
+    with pytest.raises(ConnectionGone), world.awaiting_acknowledgement(attempt()):
         raise ConnectionGone("1 connections are gone")
 
     assert bool(world.callbacks.acknowledgements) is bool(down)
@@ -431,8 +613,15 @@ def test_a_post_that_fails_takes_its_callback_back_and_its_error_stands(world: W
 def test_nothing_is_posted_when_the_callback_cannot_be_stored(world: World) -> None:
     world.callbacks.down = {"park_for_acknowledgement"}
 
-    with (
-        pytest.raises(StoreUnavailable),
-        delivery.awaiting_acknowledgement(attempt(), "token-1", callbacks=world.callbacks, clock=world.clock),
-    ):
+    with pytest.raises(StoreUnavailable), world.awaiting_acknowledgement(attempt()):
         pytest.fail("posted without a callback")
+
+
+def test_nothing_is_posted_for_a_state_that_is_over(world: World) -> None:
+    with world.awaiting_acknowledgement(attempt(), entry=2):
+        pass
+
+    with pytest.raises(Superseded), world.awaiting_acknowledgement(attempt(), entry=1):
+        pytest.fail("posted without a callback")
+
+    assert [kept.task_token for kept in world.callbacks.acknowledgements.values()] == ["token-2"]

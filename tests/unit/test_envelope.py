@@ -14,7 +14,8 @@ from ringback.envelope import Context, ContextId, MessageId, User, describe, par
 from tests.builders import envelope
 
 RECIPIENT = {"user": "ana", "context": "chat", "contextId": "42"}
-RFC3339 = "expiresAt: Value error, give the time in UTC as RFC 3339, for example 2030-01-31T12:00:00Z"
+ANA = Recipient(user="ana", context="chat", context_id="42")
+RFC3339 = "expiresAt: give the time in UTC as RFC 3339, for example 2030-01-31T12:00:00Z"
 MAX_LENGTHS = {User: 255, Context: 64, ContextId: 128, MessageId: 128}
 
 printable = st.characters(min_codepoint=0x21, max_codepoint=0x7E, exclude_characters="#")
@@ -30,9 +31,9 @@ def refusal(value: Any) -> str:
 def test_what_an_envelope_needs_and_what_it_says_when_nothing_else_is_given() -> None:
     read = parse({"recipient": RECIPIENT, "payload": None})
 
-    assert read == Envelope(recipient=Recipient(user="ana", context="chat", context_id="42"), payload=None)
+    assert read == Envelope(recipient=ANA, payload=None)
     assert (read.id, read.type, read.ack) == (None, "message", "none")
-    assert refusal({}) == "recipient: Field required; payload: Field required"
+    assert refusal({}) == "recipient: is missing; payload: is missing"
 
 
 def test_every_field_has_its_camel_case_name() -> None:
@@ -54,19 +55,19 @@ def test_the_field_names_of_older_publishers() -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        pytest.param({"prioritty": 1}, "prioritty: Extra inputs are not permitted", id="unknown field"),
-        pytest.param({"ttl_seconds": 5}, "ttl_seconds: Extra inputs are not permitted", id="not camelCase"),
+        pytest.param({"prioritty": 1}, "prioritty: there is no such field", id="unknown field"),
+        pytest.param({"ttl_seconds": 5}, "ttl_seconds: there is no such field", id="not camelCase"),
         pytest.param(
             {"recipient": RECIPIENT | {"url": "https://elsewhere"}},
-            "recipient.url: Extra inputs are not permitted",
+            "recipient.url: there is no such field",
             id="unknown field of the recipient",
         ),
         pytest.param(
-            {"type": "a", "messageType": "b"}, "messageType: Extra inputs are not permitted", id="one type, two names"
+            {"type": "a", "messageType": "b"}, "messageType: there is no such field", id="one type, two names"
         ),
         pytest.param(
             {"ttlSeconds": 5, "expiresAt": "2030-01-31T12:00:00Z"},
-            "envelope: Value error, give expiresAt or ttlSeconds, not both",
+            "envelope: give expiresAt or ttlSeconds, not both",
             id="two ends of life",
         ),
         pytest.param({"ack": "server"}, "ack: Input should be 'none' or 'client'", id="unknown ack"),
@@ -75,7 +76,7 @@ def test_the_field_names_of_older_publishers() -> None:
         pytest.param({"isFinal": 1}, "isFinal: Input should be a valid boolean", id="number for a bool"),
         pytest.param({"ttlSeconds": 0}, "ttlSeconds: Input should be greater than or equal to 1", id="no life"),
         pytest.param(
-            {"ttlSeconds": 1209601}, "ttlSeconds: Input should be less than or equal to 1209600", id="too long a life"
+            {"ttlSeconds": 604801}, "ttlSeconds: Input should be less than or equal to 604800", id="too long a life"
         ),
         pytest.param(
             {"ackTimeoutSeconds": 3601}, "ackTimeoutSeconds: Input should be less than or equal to 3600", id="long ack"
@@ -91,7 +92,7 @@ def test_a_refusal_names_the_field_and_the_rule(change: dict[str, Any], said: st
 
 @pytest.mark.parametrize("value", ["text", ["list"], None, 1])
 def test_an_envelope_is_an_object(value: Any) -> None:
-    assert refusal(value) == "envelope: Input should be a valid dictionary or instance of Envelope"
+    assert refusal(value) == "envelope: must be a JSON object"
 
 
 @pytest.mark.parametrize(
@@ -99,7 +100,7 @@ def test_an_envelope_is_an_object(value: Any) -> None:
     [("k" * 64, "k" * 64), ("k" * 65, "k" * 64 + "…"), ("line\nfeed\x00", "line?feed?"), ("ключ", "ключ")],
 )
 def test_an_unknown_field_is_named_in_a_text_that_logs_and_queues_take(field: str, printed: str) -> None:
-    assert refusal(envelope(**{field: 1})) == f"{printed}: Extra inputs are not permitted"
+    assert refusal(envelope(**{field: 1})) == f"{printed}: there is no such field"
 
 
 @pytest.mark.parametrize(
@@ -143,7 +144,7 @@ def test_identifiers_are_printable_ascii_without_the_separator(identifier: Any, 
     [
         ("2030-01-31T12:00:00Z", datetime(2030, 1, 31, 12, tzinfo=UTC)),
         ("2030-01-31T12:00:00.5Z", datetime(2030, 1, 31, 12, 0, 0, 500_000, tzinfo=UTC)),
-        ("2030-01-31T12:00:00.123456789Z", datetime(2030, 1, 31, 12, 0, 0, 123_456, tzinfo=UTC)),
+        ("2030-01-31T12:00:00.123Z", datetime(2030, 1, 31, 12, 0, 0, 123_000, tzinfo=UTC)),
     ],
 )
 def test_a_time_is_rfc_3339_in_utc(text: str, moment: datetime) -> None:
@@ -161,6 +162,8 @@ def test_a_time_is_rfc_3339_in_utc(text: str, moment: datetime) -> None:
         "2030-W05-4T12:00:00Z",
         "20300131T120000Z",
         "2030-01-31T12:00:00,5Z",
+        "2030-01-31T12:00:00.Z",
+        "2030-01-31T12:00:00.1234Z",
         "2030-02-30T12:00:00Z",
         "2030-01-31T12:00:00Z\n",
         "٢٠٣٠-01-31T12:00:00Z",
@@ -172,10 +175,19 @@ def test_nothing_else_is_a_time_because_the_state_machine_reads_the_same_text(va
     assert refusal(envelope(expiresAt=value)) == RFC3339
 
 
+@given(st.datetimes(timezones=st.just(UTC)))
+def test_what_a_publisher_writes_can_be_read(moment: datetime) -> None:
+    written = Envelope(recipient=ANA, payload=1, expires_at=moment)
+
+    read = parse(json.loads(written.model_dump_json(by_alias=True)))
+
+    assert read.expires_at == moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+
 def test_a_publishers_own_time_zone_becomes_utc() -> None:
     noon = datetime(2030, 1, 31, 14, tzinfo=timezone(timedelta(hours=2)))
-    written = Envelope(recipient=Recipient(user="ana", context="chat", context_id="42"), payload=1, expires_at=noon)
+    written = Envelope(recipient=ANA, payload=1, expires_at=noon)
 
     assert '"expiresAt":"2030-01-31T12:00:00Z"' in written.model_dump_json(by_alias=True)
     with pytest.raises(ValidationError, match="timezone"):
-        Envelope(recipient=written.recipient, payload=1, expires_at=noon.replace(tzinfo=None))
+        Envelope(recipient=ANA, payload=1, expires_at=noon.replace(tzinfo=None))

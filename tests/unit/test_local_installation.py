@@ -2,7 +2,6 @@
 
 import json
 import shlex
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -77,15 +76,14 @@ def test_clients_take_nothing_of_the_developers_own_aws(monkeypatch: pytest.Monk
     assert client.meta.region_name == settings.REGION
 
 
-@pytest.mark.parametrize(
-    "command",
-    [instructions.start_execution_command, instructions.publish_command, instructions.dead_letters_command],
-)
-def test_commands_cannot_reach_the_real_aws(installation: Installation, command: Callable[[Installation], str]) -> None:
-    words = shlex.split(command(installation).replace("\\\n", ""))
+def test_commands_cannot_reach_the_real_aws(installation: Installation) -> None:
+    text = instructions.instructions(installation).replace("\\\n", "")
+    commands = [shlex.split(line) for line in text.splitlines() if " aws " in line]
 
-    assert words[:3] == ["AWS_ACCESS_KEY_ID=local", "AWS_SECRET_ACCESS_KEY=local", "aws"]
-    assert words[words.index("--endpoint-url") + 1] == ENDPOINT
+    assert len(commands) == 5
+    for words in commands:
+        assert words[:3] == ["AWS_ACCESS_KEY_ID=local", "AWS_SECRET_ACCESS_KEY=local", "aws"]
+        assert words[words.index("--endpoint-url") + 1] == ENDPOINT
 
 
 def test_envelope_in_the_instructions_is_one(installation: Installation) -> None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from lambdas.core.errors import InvalidMessage
-from lambdas.core.model import MAX_REASON, Connection, Message, timestamp, utc
+from lambdas.core.model import MAX_REASON, YOUNG_CONNECTION, Connection, Message, timestamp, utc
 from tests.builders import DAY_SECONDS, NOW, callback, connection, envelope
 
 
@@ -16,8 +16,9 @@ from tests.builders import DAY_SECONDS, NOW, callback, connection, envelope
         ({}, NOW + timedelta(days=1)),
         ({"ttlSeconds": 90}, NOW + timedelta(seconds=90)),
         ({"expiresAt": "2030-02-01T00:00:00Z"}, datetime(2030, 2, 1, tzinfo=UTC)),
+        ({"expiresAt": "2030-02-07T12:00:00Z"}, NOW + timedelta(days=7)),
     ],
-    ids=["the stage's default", "counted from acceptance", "a moment"],
+    ids=["the stage's default", "counted from acceptance", "a moment", "the latest moment"],
 )
 def test_the_end_of_a_messages_life(end_of_life: dict[str, object], expires_at: datetime) -> None:
     accepted = Message.accept(
@@ -25,6 +26,12 @@ def test_the_end_of_a_messages_life(end_of_life: dict[str, object], expires_at: 
     )
 
     assert accepted.expires_at == expires_at
+
+
+@pytest.mark.parametrize("moment", ["2030-02-07T12:00:00.001Z", "9999-12-31T23:59:59Z"])
+def test_an_end_of_life_too_far_ahead_is_refused(moment: str) -> None:
+    with pytest.raises(InvalidMessage, match=r"^expiresAt: at most 604800 seconds ahead$"):
+        Message.accept(envelope(expiresAt=moment), fallback_id="f", accepted_at=NOW, default_ttl_seconds=DAY_SECONDS)
 
 
 @pytest.mark.parametrize(("own", "result"), [("m-1", "m-1"), (None, "execution-name")])
@@ -46,7 +53,7 @@ def test_what_is_no_envelope_is_an_invalid_message_with_no_trace_of_its_values()
 def test_a_thousand_mistakes_are_told_in_a_text_that_a_run_can_end_with() -> None:
     mistakes = envelope(**{f"mistake-{number}": 1 for number in range(1_000)})
 
-    with pytest.raises(InvalidMessage, match=r"^mistake-0: Extra inputs are not permitted; .* …$") as invalid:
+    with pytest.raises(InvalidMessage, match=r"^mistake-0: there is no such field; .* …$") as invalid:
         Message.accept(mistakes, fallback_id="f", accepted_at=NOW, default_ttl_seconds=DAY_SECONDS)
 
     assert len(str(invalid.value)) == MAX_REASON + len(" …")
@@ -60,6 +67,13 @@ def test_a_connection_is_open_until_its_life_or_its_token_ends(
     life: float, token_life: float | None, state: str
 ) -> None:
     assert connection(life_seconds=life, token_life_seconds=token_life).is_open(NOW) is (state == "open")
+
+
+@pytest.mark.parametrize(("more_seconds", "young"), [(-0.001, True), (0, False)], ids=["not yet", "now"])
+def test_a_connection_is_young_until_its_handshake_must_have_ended(more_seconds: float, *, young: bool) -> None:
+    age = YOUNG_CONNECTION.total_seconds() + more_seconds
+
+    assert connection(age_seconds=age).is_young(NOW) is young
 
 
 @pytest.mark.parametrize("token_life", [None, 900])

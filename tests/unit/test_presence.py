@@ -21,8 +21,10 @@ def admit(
     new: Connection = NEW,
     limit: int = 3,
     policy: presence.LimitPolicy = "evict_oldest",
+    clock: FakeClock | None = None,
 ) -> None:
-    presence.admit(new, limit=limit, policy=policy, connections=connections, sockets=sockets, clock=FakeClock())
+    clock = clock or FakeClock()
+    presence.admit(new, limit=limit, policy=policy, connections=connections, sockets=sockets, clock=clock)
 
 
 def store(*rows: Connection) -> FakeConnections:
@@ -97,6 +99,25 @@ def test_what_cannot_be_evicted_now_is_met_again_at_the_next_handshake() -> None
     sockets.unreachable.clear()
     admit(connections, sockets, new=connection("newer", age_seconds=0), limit=3)
     assert ids(connections) == {"newer", "new", "old-10"}
+
+
+@pytest.mark.parametrize(
+    ("age_seconds", "seconds_a_call", "left"),
+    [
+        pytest.param(20, 0, {"new"}, id="old: it is gone"),
+        pytest.param(10, 0, {"new", "old"}, id="young: it may come yet"),
+        pytest.param(10, 2, {"new", "old"}, id="young when it was closed"),
+    ],
+)
+def test_a_socket_that_is_not_there_keeps_its_row_while_its_own_handshake_may_go_on(
+    age_seconds: float, seconds_a_call: float, left: set[str]
+) -> None:
+    clock = FakeClock()
+    connections = store(connection("old", age_seconds=age_seconds))
+
+    admit(connections, FakeSockets(absent={"old"}, clock=clock, seconds_a_call=seconds_a_call), limit=1, clock=clock)
+
+    assert ids(connections) == left
 
 
 def test_a_store_that_is_down_fails_the_handshake_and_evicts_nobody() -> None:
