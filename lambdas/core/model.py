@@ -13,6 +13,8 @@ from ringback.envelope import MAX_TTL_SECONDS, Recipient
 # API Gateway answers 410 until `$connect` has returned, and that function's timeout is 10 s: before that
 # age a 410 says nothing, and the row must stay.
 YOUNG_CONNECTION = timedelta(seconds=11)
+# Who counted the end of a life may have another clock than who starts the run.
+CLOCK_DIFFERENCE = timedelta(minutes=1)
 # An envelope can have thousands of wrong fields, and a run's cause holds 32,768 characters, JSON and all.
 MAX_REASON = 1_000
 
@@ -109,7 +111,10 @@ class Message:
             reason = envelope.describe(error)
             raise InvalidMessage(reason if len(reason) <= MAX_REASON else f"{reason[:MAX_REASON]} …") from None
         life = timedelta(seconds=parsed.ttl_seconds or default_ttl_seconds)
-        if parsed.expires_at and parsed.expires_at - accepted_at > timedelta(seconds=MAX_TTL_SECONDS):
+        if (
+            parsed.expires_at
+            and parsed.expires_at - accepted_at > timedelta(seconds=MAX_TTL_SECONDS) + CLOCK_DIFFERENCE
+        ):
             raise InvalidMessage(f"expiresAt: at most {MAX_TTL_SECONDS} seconds ahead")
         return cls(
             id=parsed.id or fallback_id,

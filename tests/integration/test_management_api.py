@@ -1,10 +1,12 @@
 """Posting to connections and closing them, with the answers that API Gateway gives."""
 
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
+import boto3
 import pytest
 from botocore.config import Config
 
@@ -90,7 +92,13 @@ def test_an_answer_that_comes_too_late(gateway: Service, tab: Connection, monkey
     assert ManagementApi().post(tab, FRAME) is FAILED
 
 
-def test_many_posts_at_once_have_one_client() -> None:
+def test_many_posts_at_once_have_one_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    def slowly(*args: Any, **options: Any) -> Any:
+        time.sleep(0.02)
+        return make(*args, **options)
+
+    make: Any = boto3.client
+    monkeypatch.setattr(boto3, "client", slowly)
     with ThreadPoolExecutor(CALLS_AT_ONCE) as pool:
         clients = list(pool.map(aws.management_api, ["https://api.example/prod"] * CALLS_AT_ONCE))
 
