@@ -136,7 +136,7 @@ def test_the_wait_for_an_acknowledgement_is_the_messages_or_the_stages(asked: di
     assert Jsonata(text).evaluate(None, {"states": {"context": {"Execution": execution}}}) == expected
 
 
-# What is a miss: a wait that ran its full time, or a failure that was waited out, since the recipient was last there.
+# What is a miss: a wait that ran its full time, or a failure that was waited out, since the recipient last connected.
 
 
 def test_each_wait_in_vain_doubles_the_next(stage: Stage) -> None:
@@ -157,7 +157,8 @@ def test_who_came_back_is_not_kept_waiting_when_the_post_fails(stage: Stage) -> 
     assert run.fail()[0] == "AttemptsExhausted"
 
 
-def test_who_is_found_is_not_kept_waiting_when_the_post_fails(stage: Stage) -> None:
+def test_who_is_found_but_takes_nothing_is_asked_less_and_less(stage: Stage) -> None:
+    """Else a client that never acknowledges would use the attempts up long before the message's life."""
     run = stage.send(envelope())
     run.time_out_in(WAIT)
     stage.gateway.answer("c1", Answer.GONE)
@@ -166,7 +167,7 @@ def test_who_is_found_is_not_kept_waiting_when_the_post_fails(stage: Stage) -> N
 
     run.time_out_in(WAIT)
 
-    assert run.wait_in(WAIT).timeout_seconds == 5
+    assert run.wait_in(WAIT).timeout_seconds == 20
 
 
 def test_a_failure_that_was_waited_out_is_a_miss(stage: Stage) -> None:
