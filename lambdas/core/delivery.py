@@ -217,9 +217,7 @@ def park_for_reconnect(
         if connection.is_open(now) and (connection.connection_id not in known or connection.is_young(now))
     ]
     if missed:
-        tokens.succeed(callback.task_token, woken(missed, by="recheck"))
-        with suppress(StoreUnavailable):  # a callback left behind does no harm
-            callbacks.remove_reconnect(callback)
+        _complete(callback, woken(missed, by="recheck"), tokens=tokens, remove=callbacks.remove_reconnect)
 
 
 def wake(
@@ -235,10 +233,7 @@ def wake(
     output = woken(arrived, by="reconnect")
 
     def wake_one(callback: Callback) -> bool:
-        went_on = tokens.succeed(callback.task_token, output)
-        with suppress(StoreUnavailable):  # a callback left behind does no harm
-            callbacks.remove_reconnect(callback)
-        return went_on
+        return _complete(callback, output, tokens=tokens, remove=callbacks.remove_reconnect)
 
     count = 0
     waiting = callbacks.waiting_for_reconnect(arrived[0].recipient)
@@ -294,15 +289,23 @@ def acknowledge(
         for callback in callbacks.waiting_for_acknowledgement(sender.user, message_id):
             if callback.recipient != sender:
                 continue
-            acknowledged += tokens.succeed(callback.task_token, output)
-            with suppress(StoreUnavailable):  # a callback left behind does no harm
-                callbacks.remove_acknowledgement(callback)
+            acknowledged += _complete(callback, output, tokens=tokens, remove=callbacks.remove_acknowledgement)
     return acknowledged
 
 
 def woken(connections: Sequence[Connection], *, by: str) -> dict[str, Any]:
     """What a woken run goes on with."""
     return {"wokenBy": by, "connections": [connection.to_state() for connection in connections]}
+
+
+def _complete(
+    callback: Callback, output: dict[str, Any], *, tokens: TaskTokens, remove: Callable[[Callback], None]
+) -> bool:
+    """Let the run that waits go on with this output; False if it waits no more. Either way its callback goes."""
+    went_on = tokens.succeed(callback.task_token, output)
+    with suppress(StoreUnavailable):  # a callback left behind does no harm
+        remove(callback)
+    return went_on
 
 
 def _at_once(call: Callable[[T], R], items: Sequence[T]) -> list[R]:
