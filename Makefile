@@ -9,10 +9,10 @@ TOOLS := .venv/.ready node_modules/.ready
 UV_VERSION = $(shell sed -n '/^name = "uv"$$/{n;s/version = "\(.*\)"/\1/p;}' uv.lock)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-e2e check format synth deploy up down clean
+.PHONY: help setup docs demo bench-fan-out test test-e2e check format synth deploy up down clean
 
 help: ## Say what there is
-	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name what; do printf '  %-12s %s\n' "$$name" "$$what"; done
+	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name what; do printf '  %-13s %s\n' "$$name" "$$what"; done
 
 setup: $(TOOLS) ## Install everything into .venv and node_modules
 
@@ -25,8 +25,8 @@ setup: $(TOOLS) ## Install everything into .venv and node_modules
 	@touch $@
 
 node_modules/.ready: package.json package-lock.json .venv/.ready
-	@echo "Installing the CDK command"
-	@npm ci --loglevel=error --no-audit --no-fund
+	@echo "Installing the CDK command and a parser"
+	@npm ci --ignore-scripts --loglevel=error --no-audit --no-fund
 	@touch $@
 
 demo: $(TOOLS) ## Play the delivery scenes on the local stack, with real WebSocket clients
@@ -48,6 +48,12 @@ check: $(TOOLS) ## Format, lint, types, import rules, state machine lint
 format: $(TOOLS) ## Mend format and imports
 	@ruff format
 	@ruff check --fix
+
+docs: $(TOOLS) ## Write the generated documents anew: JSON Schemas, AsyncAPI, OpenAPI
+	@python -m docs.generate
+
+bench-fan-out: $(TOOLS) ## Measure posts per second and core: boto3 in threads, and the fan-out's poster
+	@python -m benchmarks.fan_out
 
 synth: $(TOOLS) ## Synthesize the stack of STAGE (with SETTINGS) under cdk-nag
 	@cdk synth --quiet --no-notices -c stage=$(STAGE) $(if $(SETTINGS),-c settings='$(SETTINGS)')

@@ -83,6 +83,13 @@ class Delivery(Construct):
 
     def allow_describing(self, handler: Handler) -> None:
         """Let a function read what a run was started with."""
+        self._allow_on_runs(handler, "states:DescribeExecution")
+
+    def allow_tracking(self, handler: Handler) -> None:
+        """Let a function read how a run goes, and stop it."""
+        self._allow_on_runs(handler, "states:DescribeExecution", "states:GetExecutionHistory", "states:StopExecution")
+
+    def _allow_on_runs(self, handler: Handler, *actions: str) -> None:
         stack = Stack.of(self)
         name = self.state_machine.state_machine_name
         runs = stack.format_arn(
@@ -91,7 +98,7 @@ class Delivery(Construct):
             resource_name=f"{name}:*",
             arn_format=ArnFormat.COLON_RESOURCE_NAME,
         )
-        handler.allow("states:DescribeExecution", on=runs)
+        handler.allow(*actions, on=runs)
         machine = "<" + ".".join(stack.resolve(name)["Fn::GetAtt"]) + ">"
         findings.accept(
             handler.role,

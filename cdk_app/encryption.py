@@ -49,7 +49,7 @@ class Encryption(Construct):
             )
 
     def _let_services_use(self, key: kms.Key) -> None:
-        """CloudWatch Logs for this stack's log groups; SNS for what it puts into encrypted queues."""
+        """CloudWatch Logs for this stack's log groups; SNS and EventBridge for what they put into encrypted queues."""
         stack = Stack.of(self)
         log_groups = stack.format_arn(
             service="logs",
@@ -65,11 +65,12 @@ class Encryption(Construct):
                 conditions={"ArnLike": {"kms:EncryptionContext:aws:logs:arn": log_groups}},
             )
         )
-        key.add_to_resource_policy(
-            iam.PolicyStatement(
-                principals=[iam.ServicePrincipal("sns.amazonaws.com")],
-                actions=["kms:Decrypt", "kms:GenerateDataKey"],
-                resources=["*"],
-                conditions={"StringEquals": {"aws:SourceAccount": stack.account}},
+        for service in ("sns.amazonaws.com", "events.amazonaws.com"):
+            key.add_to_resource_policy(
+                iam.PolicyStatement(
+                    principals=[iam.ServicePrincipal(service)],
+                    actions=["kms:Decrypt", "kms:GenerateDataKey"],
+                    resources=["*"],
+                    conditions={"StringEquals": {"aws:SourceAccount": stack.account}},
+                )
             )
-        )

@@ -13,6 +13,7 @@ from cdk_app.logs import LogGroups
 from cdk_app.settings import SettingsError, StageSettings
 
 RUNTIME = lambda_.Runtime.PYTHON_3_13
+METRICS_NAMESPACE = "Ringback"
 
 _LARGEST_ENVIRONMENT_BYTES = 4096  # a quota of Lambda that cannot be raised
 
@@ -36,6 +37,7 @@ class Handler(Construct):
         memory_mb: int,
     ) -> None:
         super().__init__(scope, construct_id(module))
+        self.service = service_name(module)
         self.role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
         log_group = log_groups.make(self)
         log_group.grant_write(self.role)
@@ -77,6 +79,7 @@ class Handlers:
     def __init__(self, scope: Construct, *, settings: StageSettings, log_groups: LogGroups) -> None:
         self._scope = scope
         self._log_groups = log_groups
+        self.made: list[Handler] = []
         target = assets.host() if settings.is_local else assets.AWS
         self._architecture = target.architecture
         self._code = assets.function_code()
@@ -90,7 +93,8 @@ class Handlers:
         )
         self._common: Environment = {
             "LOG_LEVEL": settings.log_level,
-            "POWERTOOLS_METRICS_NAMESPACE": "Ringback",
+            "POWERTOOLS_METRICS_NAMESPACE": METRICS_NAMESPACE,
+            "STACK_NAME": Stack.of(scope).stack_name,
             "POWERTOOLS_TRACE_DISABLED": True if settings.is_local else None,
             # Calls from threads stand in no segment; X-Ray would log an error for each.
             "AWS_XRAY_CONTEXT_MISSING": "IGNORE_ERROR",
@@ -110,10 +114,10 @@ class Handlers:
         Raises:
             SettingsError: the environment is larger than Lambda takes it.
         """
-        variables = {**self._common, "POWERTOOLS_SERVICE_NAME": module.rpartition(".")[2], **environment}
+        variables = {**self._common, "POWERTOOLS_SERVICE_NAME": service_name(module), **environment}
         texts = {name: _text(value) for name, value in variables.items() if value not in (None, "", ())}
         _require_room(module, texts)
-        return Handler(
+        handler = Handler(
             self._scope,
             module,
             code=self._code,
@@ -124,11 +128,18 @@ class Handlers:
             timeout=timeout or Duration.seconds(30),
             memory_mb=memory_mb,
         )
+        self.made.append(handler)
+        return handler
+
+
+def service_name(module: str) -> str:
+    """What logs, metrics and traces call it: `post_to_connections` for `tasks.post_to_connections`."""
+    return module.rpartition(".")[2]
 
 
 def construct_id(module: str) -> str:
     """`PostToConnections` for `tasks.post_to_connections`."""
-    return "".join(word.capitalize() for word in module.rpartition(".")[2].split("_"))
+    return "".join(word.capitalize() for word in service_name(module).split("_"))
 
 
 def _require_room(module: str, environment: Mapping[str, str]) -> None:

@@ -1,6 +1,7 @@
 """The queues of this stack: encrypted, reached over TLS only."""
 
 from aws_cdk import Duration, RemovalPolicy
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
@@ -43,4 +44,16 @@ def work_queue(
         encryption=encryption.queue,
         encryption_master_key=encryption.key,
         enforce_ssl=True,
+    )
+
+
+def accept_from(queue: sqs.Queue, service: str, source_arn: str) -> None:
+    """Let a service put messages into a queue, on behalf of exactly this topic or rule."""
+    queue.add_to_resource_policy(
+        iam.PolicyStatement(
+            principals=[iam.ServicePrincipal(service)],
+            actions=["sqs:SendMessage"],
+            resources=[queue.queue_arn],
+            conditions={"ArnEquals": {"aws:SourceArn": source_arn}},
+        )
     )

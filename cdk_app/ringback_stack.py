@@ -1,6 +1,7 @@
 """The stack: what there is, who may do what, and where to find it."""
 
 import json
+from collections.abc import Sequence
 
 from aws_cdk import CfnOutput, Duration, RemovalPolicy, Stack
 from aws_cdk import aws_iam as iam
@@ -8,15 +9,21 @@ from constructs import Construct
 
 from cdk_app.delivery import Delivery
 from cdk_app.encryption import Encryption
-from cdk_app.functions import Environment, Handlers
+from cdk_app.endings import Endings
+from cdk_app.fan_out import FanOut
+from cdk_app.functions import Environment, Handler, Handlers
+from cdk_app.http_api import HttpApi
 from cdk_app.logs import LogGroups
+from cdk_app.monitoring import Monitoring, Watched
 from cdk_app.reconnects import Reconnects
 from cdk_app.settings import StageSettings
-from cdk_app.tables import Tables
+from cdk_app.tables import BY_CONVERSATION, Tables
 from cdk_app.ways_in import WaysIn
 from cdk_app.web_socket_api import WebSocketApi
 
 _MEMORY_FOR_CRYPTOGRAPHY_MB = 512  # with memory comes processor time, and a handshake waits for it
+_MEMORY_FOR_VALIDATION_MB = 512  # so that a cold start, which imports it all, is no long wait
+_MEMORY_FOR_A_WHOLE_PROCESSOR_MB = 1769  # posting to many is bound by it, and takes as long as it has less
 _PONG = {"kind": "pong"}
 _UNKNOWN_ACTION = {
     "kind": "error",
@@ -45,10 +52,13 @@ class RingbackStack(Stack):
         )
         self.api = WebSocketApi(self, "WebSocket", settings=settings, log_groups=log_groups)
 
-        make = Handlers(self, settings=settings, log_groups=log_groups).make
+        handlers = Handlers(self, settings=settings, log_groups=log_groups)
+        make = handlers.make
         connections: Environment = {"CONNECTIONS_TABLE_NAME": self.tables.connections.table_name}
         callbacks: Environment = {"CALLBACKS_TABLE_NAME": self.tables.callbacks.table_name}
-        messages: Environment = {"DEFAULT_TTL_SECONDS": settings.default_ttl_seconds}
+        sequences: Environment = {"SEQUENCES_TABLE_NAME": self.tables.sequences.table_name}
+        life: Environment = {"DEFAULT_TTL_SECONDS": settings.default_ttl_seconds}
+        messages: Environment = {**sequences, **life}
 
         # What Step Functions calls, and the machine that calls it.
         self.resolve_connections = make("tasks.resolve_connections", environment={**connections, **messages})
@@ -79,6 +89,40 @@ class RingbackStack(Stack):
             removal=removal,
         )
 
+        reaching: Environment = {
+            **connections,
+            **life,
+            "DELIVERY_STATE_MACHINE_ARN": self.delivery.state_machine.state_machine_arn,
+        }
+        self.plan_fan_out = make(
+            "tasks.plan_fan_out",
+            environment={
+                **connections,
+                **life,
+                "TOKENS_NAME_CONVERSATIONS": settings.token.contexts_claim is not None,
+            },
+            timeout=Duration.seconds(60),
+        )
+        self.post_to_audience = make(
+            "tasks.post_to_audience",
+            environment=reaching,
+            timeout=Duration.seconds(120),
+            memory_mb=_MEMORY_FOR_A_WHOLE_PROCESSOR_MB,
+        )
+        self.hand_over_to_deliveries = make(
+            "tasks.hand_over_to_deliveries", environment=reaching, timeout=Duration.seconds(60)
+        )
+        self.fan_out = FanOut(
+            self,
+            "FanOut",
+            tasks={
+                task.node.id: task for task in (self.plan_fan_out, self.post_to_audience, self.hand_over_to_deliveries)
+            },
+            log_groups=log_groups,
+            encryption=self.encryption,
+            removal=removal,
+        )
+
         # What API Gateway calls. Longer than boto3 tries to reach a table, so that a handshake still gets its 503;
         # shorter than a connection is young (`lambdas.core.model`), so that a handshake has ended by then.
         longest_try = Duration.seconds(10)
@@ -100,7 +144,7 @@ class RingbackStack(Stack):
             timeout=longest_try,
         )
         self.disconnect = make("routes.disconnect", environment=connections, timeout=longest_try)
-        self.acknowledge = make("routes.acknowledge", environment=callbacks, timeout=longest_try)
+        self.acknowledge = make("routes.acknowledge", environment={**connections, **callbacks}, timeout=longest_try)
         self.api.authorize(self.authorizer, connect=self.connect)
         self.api.route("$disconnect", self.disconnect)
         self.api.route("ack", self.acknowledge)
@@ -114,20 +158,55 @@ class RingbackStack(Stack):
         self.ways_in = WaysIn(
             self, "WaysIn", handler_timeout=ingest_timeout, encryption=self.encryption, removal=removal
         )
+        intake: Environment = {
+            **connections,
+            **sequences,
+            "DELIVERY_STATE_MACHINE_ARN": self.delivery.state_machine.state_machine_arn,
+            "EVERY_MESSAGE_IS_A_RUN": settings.every_message_is_a_run,
+        }
         self.ingest = make(
             "triggers.ingest",
-            environment={
-                "DELIVERY_STATE_MACHINE_ARN": self.delivery.state_machine.state_machine_arn,
-                "INGEST_DEAD_LETTER_QUEUE_URL": self.ways_in.dead_letter_queue.queue_url,
-            },
+            environment={**intake, "INGEST_DEAD_LETTER_QUEUE_URL": self.ways_in.dead_letter_queue.queue_url},
             timeout=ingest_timeout,
         )
         self.ways_in.feed(self.ingest, max_concurrency=settings.ingest_max_concurrency)
+        self.ended = make(
+            "triggers.ended",
+            environment={**intake, **life, "DEAD_LETTER_QUEUE_URL": self.delivery.dead_letter_queue.queue_url},
+        )
 
-        self._grant(secret_arn=settings.token.secret_arn)
+        # What backends and their state machines call.
+        self.http_api = make(
+            "routes.http_api",
+            environment={**intake, "FAN_OUT_STATE_MACHINE_ARN": self.fan_out.state_machine.state_machine_arn},
+            timeout=Duration.seconds(28),  # API Gateway waits 30, and then answers without a word
+            memory_mb=_MEMORY_FOR_VALIDATION_MB,
+        )
+        self.http = HttpApi(self, "Http", handler=self.http_api, settings=settings, log_groups=log_groups)
+        self.accept = make("calls.accept", environment=intake)
+        self.post_once = make(
+            "calls.post_once",
+            environment={
+                "MANAGEMENT_ENDPOINT": self.api.management_endpoint,
+                "ALLOWED_ENDPOINTS": settings.allowed_endpoints,
+            },
+        )
+
+        self.endings = Endings(
+            self,
+            "Endings",
+            state_machine=self.delivery.state_machine,
+            ended=self.ended,
+            encryption=self.encryption,
+            removal=removal,
+        )
+
+        self._grant(secret_arn=settings.token.secret_arn, allowed_endpoints=settings.allowed_endpoints)
         self._output()
+        if not settings.is_local:  # nobody is called there, and MiniStack has no metric math
+            self._watch(handlers.made, settings)
 
-    def _grant(self, *, secret_arn: str | None) -> None:
+    def _grant(self, *, secret_arn: str | None, allowed_endpoints: Sequence[str]) -> None:
         """Who may do what. Everybody may also write logs and traces; what triggers a function is granted with it."""
         connections, callbacks = self.tables.connections.table_arn, self.tables.callbacks.table_arn
 
@@ -137,7 +216,10 @@ class RingbackStack(Stack):
         self.connect.allow("dynamodb:PutItem", "dynamodb:Query", "dynamodb:DeleteItem", on=connections)
         self.api.allow_closing(self.connect)
         self.disconnect.allow("dynamodb:DeleteItem", on=connections)
-        self.acknowledge.allow("dynamodb:Query", "dynamodb:DeleteItem", on=callbacks)
+        self.acknowledge.allow("dynamodb:UpdateItem", on=connections)
+        self.acknowledge.allow(
+            "dynamodb:Query", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:DeleteItem", on=callbacks
+        )
 
         # What finds a connection whose token has ended also closes it.
         for closing in (self.resolve_connections, self.post_to_connections, self.post_and_await_acknowledgement):
@@ -148,13 +230,36 @@ class RingbackStack(Stack):
         self.post_and_await_acknowledgement.allow("dynamodb:DeleteItem", on=connections)
         self.post_and_await_acknowledgement.allow("dynamodb:PutItem", "dynamodb:DeleteItem", on=callbacks)
         self.api.allow_posting(self.post_and_await_acknowledgement)
-        self.wait_for_reconnect.allow("dynamodb:Query", on=connections)
-        self.wait_for_reconnect.allow("dynamodb:PutItem", "dynamodb:DeleteItem", on=callbacks)
+        self.wait_for_reconnect.allow("dynamodb:Query", "dynamodb:UpdateItem", on=connections)
+        self.wait_for_reconnect.allow("dynamodb:PutItem", "dynamodb:GetItem", "dynamodb:DeleteItem", on=callbacks)
+        for numbering in (
+            self.resolve_connections,
+            self.post_to_connections,
+            self.post_and_await_acknowledgement,
+            self.wait_for_reconnect,
+        ):
+            self._allow_numbering(numbering)
+
+        for reading in (self.plan_fan_out, self.post_to_audience, self.hand_over_to_deliveries):
+            reading.allow("dynamodb:Query", on=f"{connections}/index/{BY_CONVERSATION}")
+        self.post_to_audience.allow("dynamodb:Query", "dynamodb:DeleteItem", on=connections)
+        self.api.allow_posting(self.post_to_audience)
+        self.api.allow_closing(self.post_to_audience)
+        self.hand_over_to_deliveries.allow("dynamodb:Query", on=connections)
+        for starting in (self.post_to_audience, self.hand_over_to_deliveries):
+            starting.allow("states:StartExecution", on=self.delivery.state_machine.state_machine_arn)
+            self.delivery.allow_describing(starting)
 
         self.wake.allow("dynamodb:Query", "dynamodb:DeleteItem", on=callbacks)
-        self.ingest.allow("states:StartExecution", on=self.delivery.state_machine.state_machine_arn)
-        self.delivery.allow_describing(self.ingest)
+        for taking in (self.ingest, self.http_api, self.accept, self.ended):
+            self._allow_intake(taking)
         self.ingest.allow("sqs:SendMessage", on=self.ways_in.dead_letter_queue.queue_arn)
+        self.ended.allow("sqs:SendMessage", on=self.delivery.dead_letter_queue.queue_arn)
+        self.api.allow_posting(self.post_once)
+        for endpoint in allowed_endpoints:
+            self.api.allow_posting_elsewhere(self.post_once, endpoint)
+        self.delivery.allow_tracking(self.http_api)
+        self.fan_out.allow_starting(self.http_api)
 
         # A policy of its own: in the role's, Wait For Reconnect would wait for the machine, and the machine for it.
         iam.Policy(
@@ -177,18 +282,90 @@ class RingbackStack(Stack):
             self.post_and_await_acknowledgement,
             self.wait_for_reconnect,
             self.wake,
+            self.http_api,
+            self.accept,
+            self.ended,
+            self.plan_fan_out,
+            self.post_to_audience,
+            self.hand_over_to_deliveries,
         ):
             self.encryption.allow_writing(handler.role)
+
+    def _allow_intake(self, handler: Handler) -> None:
+        """What every way in needs: to find connections, to post and to clean up, to number, to start a run."""
+        handler.allow("dynamodb:Query", "dynamodb:DeleteItem", on=self.tables.connections.table_arn)
+        self.api.allow_posting(handler)
+        self.api.allow_closing(handler)
+        self._allow_numbering(handler)
+        handler.allow("states:StartExecution", on=self.delivery.state_machine.state_machine_arn)
+        self.delivery.allow_describing(handler)
+
+    def _allow_numbering(self, handler: Handler) -> None:
+        handler.allow(
+            "dynamodb:BatchGetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", on=self.tables.sequences.table_arn
+        )
+
+    def _watch(self, functions: Sequence[Handler], settings: StageSettings) -> None:
+        self.monitoring = Monitoring(
+            self,
+            "Monitoring",
+            watched=Watched(
+                delivery=self.delivery,
+                fan_out=self.fan_out,
+                endings=self.endings,
+                ways_in=self.ways_in,
+                api=self.api,
+                functions=functions,
+                waited_for=(
+                    self.authorizer,
+                    self.connect,
+                    self.acknowledge,
+                    self.resolve_connections,
+                    self.post_to_connections,
+                    self.post_and_await_acknowledgement,
+                    self.wait_for_reconnect,
+                    self.http_api,
+                    self.accept,
+                    self.post_once,
+                ),
+                posting=(
+                    self.post_to_connections,
+                    self.post_and_await_acknowledgement,
+                    self.ingest,
+                    self.http_api,
+                    self.accept,
+                    self.ended,
+                    self.post_to_audience,
+                ),
+                authorizer=self.authorizer,
+                connect=self.connect,
+                disconnect=self.disconnect,
+                wait_for_reconnect=self.wait_for_reconnect,
+                wake=self.wake,
+            ),
+            alarm_topic_arn=settings.alarm_topic_arn,
+            oldest_wait_alarm_seconds=settings.oldest_wait_alarm_seconds,
+            backoff_cap_seconds=settings.backoff_cap_seconds,
+        )
 
     def _output(self) -> None:
         for name, value in {
             "WebSocketUrl": self.api.url,
             "DeliveryStateMachineArn": self.delivery.state_machine.state_machine_arn,
+            "FanOutStateMachineArn": self.fan_out.state_machine.state_machine_arn,
+            "AudienceBucketName": self.fan_out.audiences.bucket_name,
             "MessageTopicArn": self.ways_in.topic.topic_arn,
+            "MessageBusName": self.ways_in.bus.event_bus_name,
+            "IngestQueueUrl": self.ways_in.queue.queue_url,
             "DeadLetterQueueUrl": self.delivery.dead_letter_queue.queue_url,
             "IngestDeadLetterQueueUrl": self.ways_in.dead_letter_queue.queue_url,
             "ConnectionsTableName": self.tables.connections.table_name,
             "CallbacksTableName": self.tables.callbacks.table_name,
+            "SequencesTableName": self.tables.sequences.table_name,
+            "HttpApiUrl": self.http.url,
+            "AcceptFunctionName": self.accept.function.function_name,
+            "PostOnceFunctionName": self.post_once.function.function_name,
+            "ManagementEndpoint": self.api.management_endpoint,
             "DisconnectFunctionName": self.disconnect.function.function_name,
         }.items():
             CfnOutput(self, name, value=value)
@@ -206,6 +383,7 @@ def _authorizer_environment(settings: StageSettings) -> Environment:
         "TOKEN_COOKIE_NAME": token.cookie_name,
         "TOKEN_REQUIRED_SCOPE": token.required_scope,
         "TOKEN_CONTEXTS_CLAIM": token.contexts_claim,
+        "TOKEN_ATTRIBUTE_CLAIMS": token.attribute_claims,
         "ALLOWED_ORIGINS": settings.allowed_origins,
         "ALLOWED_NETWORKS": settings.allowed_networks,
         "GENERATE_CONTEXT_ID": settings.generate_context_id,

@@ -13,11 +13,12 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from ringback.envelope import MAX_TTL_SECONDS
+from ringback.envelope import MAX_ATTEMPTS, MAX_BACKOFF_BASE_SECONDS, MAX_BACKOFF_CAP_SECONDS, MAX_TTL_SECONDS
 
 Algorithm = Literal[
     "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"
 ]  # fmt: skip
+DEFAULT_HTTP_API_SCOPE = "ringback:messages"
 LogRetentionDays = Literal[1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 3653]
 
 EXAMPLE = Path(__file__).with_name("settings.example.json")
@@ -25,9 +26,6 @@ EXAMPLE = Path(__file__).with_name("settings.example.json")
 # Lambda takes 4 KB of environment for a whole function, and the authorizer has more in it than keys. (functions.py
 # weighs the whole.)
 _LARGEST_JWKS_BYTES = 3_000
-# Step Functions ends a run at 25,000 events of history, and then there is not even a dead letter. An attempt with all
-# the retries there are writes 91.
-_MOST_ATTEMPTS = 270
 _PRIVATE_KEY_PARTS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 _STAGE = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,31}")
 
@@ -52,8 +50,13 @@ def _key_set(value: dict[str, Any]) -> dict[str, Any]:
 
 
 Text = Annotated[str, Field(min_length=1, max_length=1024)]
+ClaimName = Annotated[str, Field(pattern=r"^[^,\s]{1,128}$")]
 Network = Annotated[str, AfterValidator(_network)]
 Origin = Annotated[str, Field(pattern=r"^https?://[^/,\s]+$")]
+# Another API of the same account and region: a function can sign for no other.
+ManagementEndpoint = Annotated[
+    str, Field(pattern=r"^https://[a-z0-9]+\.execute-api\.[a-z0-9-]+\.amazonaws\.com(\.cn)?/[A-Za-z0-9_-]+$")
+]
 KeySet = Annotated[dict[str, Any], AfterValidator(_key_set)]
 
 
@@ -75,6 +78,7 @@ class TokenSettings(_Model):
     cookie_name: Annotated[str, Field(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")] | None = None
     required_scope: Annotated[str, Field(pattern=r"^\S+$")] | None = None
     contexts_claim: Text | None = None
+    attribute_claims: Annotated[tuple[ClaimName, ...], Field(max_length=10)] = ()
 
     @model_validator(mode="after")
     def _has_one_key_source(self) -> Self:
@@ -97,17 +101,36 @@ class TokenSettings(_Model):
         return self
 
 
+class HttpApiSettings(_Model):
+    """Who may call the HTTP API: who may by IAM, or who has a token of this issuer with this scope."""
+
+    authorization: Literal["iam", "jwt"] = "iam"
+    issuer: Annotated[str, Field(pattern=r"^https?://[^\s]+$", max_length=1024)] | None = None
+    audience: Text | None = None
+    scope: Annotated[str, Field(pattern=r"^\S+$", max_length=64)] = DEFAULT_HTTP_API_SCOPE
+
+    @model_validator(mode="after")
+    def _tokens_have_an_issuer(self) -> Self:
+        given = [name for name in ("issuer", "audience") if getattr(self, name) is not None]
+        if self.authorization == "jwt" and len(given) != 2:
+            raise ValueError('authorization "jwt" needs issuer and audience: who signs the tokens, and for whom')
+        if self.authorization == "iam" and given:
+            raise ValueError(f'{" and ".join(given)}: only with authorization "jwt", and it is "iam"')
+        return self
+
+
 class StageSettings(_Model):
     """Everything that differs, or may differ, from stage to stage."""
 
     token: TokenSettings
+    http_api: HttpApiSettings = HttpApiSettings()
     allowed_origins: tuple[Origin, ...] = ()
     allowed_networks: tuple[Network, ...] = ()
     generate_context_id: bool = False
 
-    max_attempts: Annotated[int, Field(ge=1, le=_MOST_ATTEMPTS)] = _MOST_ATTEMPTS
-    backoff_base_seconds: Annotated[int, Field(ge=1, le=3600)] = 10
-    backoff_cap_seconds: Annotated[int, Field(ge=1, le=86_400)] = 7200
+    max_attempts: Annotated[int, Field(ge=1, le=MAX_ATTEMPTS)] = MAX_ATTEMPTS
+    backoff_base_seconds: Annotated[int, Field(ge=1, le=MAX_BACKOFF_BASE_SECONDS)] = 10
+    backoff_cap_seconds: Annotated[int, Field(ge=1, le=MAX_BACKOFF_CAP_SECONDS)] = 7200
     default_ttl_seconds: Annotated[int, Field(ge=1, le=MAX_TTL_SECONDS)] = 86_400
     default_ack_timeout_seconds: Annotated[int, Field(ge=1, le=3600)] = 30
 
@@ -119,7 +142,12 @@ class StageSettings(_Model):
     api_stage_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,128}$")] = "v1"
     throttling_rate_per_second: Annotated[int, Field(ge=1)] = 1000
     throttling_burst: Annotated[int, Field(ge=1)] = 500
+    every_message_is_a_run: bool = False
+    allowed_endpoints: tuple[ManagementEndpoint, ...] = ()
     ingest_max_concurrency: Annotated[int, Field(ge=2, le=1000)] = 20
+
+    alarm_topic_arn: Annotated[str, Field(pattern=r"^arn:[a-z-]+:sns:[a-z0-9-]+:\d{12}:[A-Za-z0-9_-]+$")] | None = None
+    oldest_wait_alarm_seconds: Annotated[int, Field(ge=60, le=MAX_TTL_SECONDS)] | None = 6 * 3600
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
     log_retention_days: LogRetentionDays = 30
@@ -144,10 +172,20 @@ class StageSettings(_Model):
         return self
 
     @model_validator(mode="after")
+    def _issuer_is_reached_safely(self) -> Self:
+        issuer = self.http_api.issuer or ""
+        if issuer.startswith("http:") and not self.is_local:
+            raise ValueError("http_api.issuer must be https: the keys of its tokens are read from there")
+        return self
+
+    @model_validator(mode="after")
     def _cap_is_no_lower_than_base(self) -> Self:
         if self.backoff_cap_seconds < self.backoff_base_seconds:
             raise ValueError("backoff_cap_seconds must not be lower than backoff_base_seconds")
         return self
+
+
+_SECTIONS: Mapping[str, type[BaseModel]] = {"token": TokenSettings, "http_api": HttpApiSettings}
 
 
 def load(stage: str, stages: Mapping[str, Any], overrides: str | Mapping[str, Any] | None = None) -> StageSettings:
@@ -219,7 +257,7 @@ def _describe(error: ValidationError) -> str:
         place = ".".join(str(part) for part in mistake["loc"])
         text = mistake["msg"].removeprefix("Value error, ")
         if mistake["type"] == "extra_forbidden":
-            model = TokenSettings if place.startswith("token.") else StageSettings
+            model = _SECTIONS.get(place.partition(".")[0], StageSettings) if "." in place else StageSettings
             text = f"there is no such setting; there are {', '.join(model.model_fields)}"
         lines.append(f"  {place}: {text}" if place else f"  {text}")
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""The two tables: who is connected, and which runs wait for whom."""
+"""The tables: who is connected, which runs wait for whom, and which number each recipient's messages have come to."""
 
 from aws_cdk import RemovalPolicy
 from aws_cdk import aws_dynamodb as dynamodb
@@ -6,9 +6,11 @@ from constructs import Construct
 
 from cdk_app.encryption import Encryption
 
+BY_CONVERSATION = "ByConversation"
+
 
 class Tables(Construct):
-    """`Connections` and `Callbacks`; one partition is one user's, and expired rows go by themselves."""
+    """`Connections`, `Callbacks` and `Sequences`; one partition is one user's, and expired rows go by themselves."""
 
     def __init__(
         self, scope: Construct, construct_id: str, *, encryption: Encryption, removal: RemovalPolicy, protected: bool
@@ -19,7 +21,15 @@ class Tables(Construct):
         self._protected = protected
         # A stored connection wakes the runs that wait for it; deletions wake nobody, but a stream has no filter.
         self.connections = self._table("Connections", sort_key="context", stream=dynamodb.StreamViewType.NEW_IMAGE)
+        # Only rows with a `conversation` are in it: those whose token was allowed into theirs.
+        self.connections.add_global_secondary_index(
+            index_name=BY_CONVERSATION,
+            partition_key=dynamodb.Attribute(name="conversation", type=dynamodb.AttributeType.STRING),
+            sort_key=dynamodb.Attribute(name="caller_id", type=dynamodb.AttributeType.STRING),
+            projection_type=dynamodb.ProjectionType.ALL,
+        )
         self.callbacks = self._table("Callbacks", sort_key="waits_for", stream=None)
+        self.sequences = self._table("Sequences", sort_key="position", stream=None)
 
     def _table(self, construct_id: str, *, sort_key: str, stream: dynamodb.StreamViewType | None) -> dynamodb.Table:
         return dynamodb.Table(

@@ -1,8 +1,9 @@
 """The WebSocket API: what clients connect to, and what posts go through."""
 
 import json
+from urllib.parse import urlsplit
 
-from aws_cdk import ArnFormat, RemovalPolicy, Stack
+from aws_cdk import ArnFormat, RemovalPolicy, Stack, Token
 from aws_cdk import aws_apigateway as rest
 from aws_cdk import aws_apigatewayv2 as api
 from aws_cdk import aws_apigatewayv2_authorizers as authorizers
@@ -17,6 +18,7 @@ from cdk_app.settings import StageSettings
 
 # Nothing from headers or the query string: a token may be in either.
 _ACCESS_LOG = {
+    "apiId": "$context.apiId",
     "requestId": "$context.requestId",
     "extendedRequestId": "$context.extendedRequestId",
     "requestTime": "$context.requestTime",
@@ -55,6 +57,7 @@ class WebSocketApi(Construct):
             description="Ringback: clients connect here, with a token, context and contextId",
             route_selection_expression="$request.body.action",
         )
+        self.access_log = log_groups.make(self, "AccessLog")
         stage = api.CfnStage(  # the L2 stage takes log settings only as an interface, which Python would implement
             self,
             "Stage",
@@ -70,7 +73,7 @@ class WebSocketApi(Construct):
                 destination_arn=Stack.of(self).format_arn(
                     service="logs",
                     resource="log-group",
-                    resource_name=log_groups.make(self, "AccessLog").log_group_name,
+                    resource_name=self.access_log.log_group_name,
                     arn_format=ArnFormat.COLON_RESOURCE_NAME,
                 ),
                 format=json.dumps(_ACCESS_LOG),
@@ -122,17 +125,25 @@ class WebSocketApi(Construct):
         """Let a function close connections of this stage."""
         self._allow_managing(handler, "DELETE")
 
+    def allow_posting_elsewhere(self, handler: Handler, endpoint: str) -> None:
+        """Let a function post to the connections of another API of this account and region, at this endpoint."""
+        url = urlsplit(endpoint)
+        self._allow(handler, "POST", api_id=url.netloc.partition(".")[0], stage=url.path.strip("/"))
+
     def _allow_managing(self, handler: Handler, method: str) -> None:
-        connections = f"{self._stage_name}/{method}/@connections/*"
+        self._allow(handler, method, api_id=self.api.api_id, stage=self._stage_name)
+
+    def _allow(self, handler: Handler, method: str, *, api_id: str, stage: str) -> None:
+        connections = f"{stage}/{method}/@connections/*"
         stack = Stack.of(self)
         handler.allow(
             "execute-api:ManageConnections",
-            on=stack.format_arn(service="execute-api", resource=self.api.api_id, resource_name=connections),
+            on=stack.format_arn(service="execute-api", resource=api_id, resource_name=connections),
         )
-        api_id = f"<{stack.resolve(self.api.api_id)['Ref']}>"
+        api = f"<{stack.resolve(api_id)['Ref']}>" if Token.is_unresolved(api_id) else api_id
         findings.accept(
             handler.role,
-            f"IAM5[Resource::arn:<AWS::Partition>:execute-api:<AWS::Region>:<AWS::AccountId>:{api_id}/{connections}]",
+            f"IAM5[Resource::arn:<AWS::Partition>:execute-api:<AWS::Region>:<AWS::AccountId>:{api}/{connections}]",
             because="Connection ids come and go; the API, its stage and the method are exact.",
         )
 

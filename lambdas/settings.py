@@ -16,6 +16,13 @@ class SettingsError(RuntimeError):
 
 
 @dataclass(frozen=True)
+class Everywhere:
+    """What every function is told."""
+
+    stack_name: str = "Ringback"
+
+
+@dataclass(frozen=True)
 class Authorizer:
     """How tokens are verified, and which may open what. Exactly one key source is set."""
 
@@ -28,9 +35,55 @@ class Authorizer:
     token_cookie_name: str | None = None
     token_required_scope: str | None = None
     token_contexts_claim: str | None = None
+    token_attribute_claims: tuple[str, ...] = ()
     allowed_origins: tuple[str, ...] = ()
     allowed_networks: tuple[str, ...] = ()
     generate_context_id: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Intake:
+    """What messages need on their way in."""
+
+    connections_table_name: str
+    sequences_table_name: str
+    delivery_state_machine_arn: str
+    every_message_is_a_run: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Accept(Intake):
+    """As for any way in."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HttpApi(Intake):
+    """And which machine carries a fan-out."""
+
+    fan_out_state_machine_arn: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ingest(Intake):
+    """And where ingest puts what it cannot parse."""
+
+    ingest_dead_letter_queue_url: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended(Intake):
+    """And where a run's message is kept that the run could not keep, and how long one lives that does not say."""
+
+    dead_letter_queue_url: str
+    default_ttl_seconds: int
+
+
+@dataclass(frozen=True)
+class PostOnce:
+    """Where posts go, and where else they may go."""
+
+    management_endpoint: str
+    allowed_endpoints: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -53,16 +106,18 @@ class Disconnect:
 
 @dataclass(frozen=True)
 class Acknowledge:
-    """Where the runs wait."""
+    """Where the runs wait, and where the connections are."""
 
+    connections_table_name: str
     callbacks_table_name: str
 
 
 @dataclass(frozen=True)
 class ResolveConnections:
-    """Where the connections are, and how long a message lives that does not say."""
+    """Where the connections are and the numbers, and how long a message lives that does not say."""
 
     connections_table_name: str
+    sequences_table_name: str
     default_ttl_seconds: int
 
 
@@ -71,6 +126,7 @@ class PostToConnections:
     """As for resolving."""
 
     connections_table_name: str
+    sequences_table_name: str
     default_ttl_seconds: int
 
 
@@ -79,15 +135,17 @@ class PostAndAwaitAcknowledgement:
     """As for posting, and where the run waits."""
 
     connections_table_name: str
+    sequences_table_name: str
     callbacks_table_name: str
     default_ttl_seconds: int
 
 
 @dataclass(frozen=True)
 class WaitForReconnect:
-    """Where the run waits, and where the connections are."""
+    """Where the run waits, and where the connections are and the numbers."""
 
     connections_table_name: str
+    sequences_table_name: str
     callbacks_table_name: str
     default_ttl_seconds: int
 
@@ -100,11 +158,30 @@ class Wake:
 
 
 @dataclass(frozen=True)
-class Ingest:
-    """What ingest starts, and where it puts what it cannot parse."""
+class PlanFanOut:
+    """Where the connections are, and whether it is known whose token is allowed into a conversation."""
 
+    connections_table_name: str
+    default_ttl_seconds: int
+    tokens_name_conversations: bool
+
+
+@dataclass(frozen=True)
+class PostToAudience:
+    """Where the connections are, and what carries a message to who missed it."""
+
+    connections_table_name: str
     delivery_state_machine_arn: str
-    ingest_dead_letter_queue_url: str
+    default_ttl_seconds: int
+
+
+@dataclass(frozen=True)
+class HandOverToDeliveries:
+    """As for posting."""
+
+    connections_table_name: str
+    delivery_state_machine_arn: str
+    default_ttl_seconds: int
 
 
 def load(model: type[T]) -> T:

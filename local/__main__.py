@@ -4,8 +4,9 @@ import argparse
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
-from local import cloud, settings, stack
+from local import cloud, settings, stack, tokens
 from local.errors import LocalError
 from local.installation import Installation
 from local.instructions import instructions
@@ -64,11 +65,17 @@ def _status(_arguments: argparse.Namespace) -> int:
 
 
 def _token(arguments: argparse.Namespace) -> int:
-    claims = {}
+    claims: dict[str, Any] = {}
+    if arguments.backend and (arguments.contexts or arguments.plan):
+        raise LocalError("--contexts and --plan are for the token of a user; a backend's has a scope.")
     if arguments.scope:
         claims["scope"] = arguments.scope
-    if arguments.context:
-        claims["contexts"] = [f"{arguments.context}/{arguments.context_id}"]
+    if arguments.plan:
+        claims["plan"] = arguments.plan
+    if arguments.backend:
+        print(Keys.load(arguments.directory).backend_token(ttl_seconds=arguments.ttl_seconds, **claims))
+        return 0
+    claims[tokens.CONTEXTS_CLAIM] = arguments.contexts or list(tokens.CONTEXTS)
     print(Keys.load(arguments.directory).token(arguments.user, ttl_seconds=arguments.ttl_seconds, **claims))
     return 0
 
@@ -101,9 +108,16 @@ def _parser() -> argparse.ArgumentParser:
     demo.set_defaults(command=_demo)
 
     token = commands.add_parser("token", help="print a token for the run that is up")
-    token.add_argument("--user", required=True)
-    token.add_argument("--context", help="opens this context only, where the stage restricts tokens to contexts")
-    token.add_argument("--context-id", default="*", help="opens this conversation of the context only")
+    whose = token.add_mutually_exclusive_group(required=True)
+    whose.add_argument("--user", help="for a user's WebSocket")
+    whose.add_argument("--backend", action="store_true", help="for the HTTP API")
+    token.add_argument(
+        "--contexts",
+        nargs="+",
+        metavar="CONTEXT[/ID]",
+        help="what it opens: all of a context, or one conversation of it; chat unless told",
+    )
+    token.add_argument("--plan", help="an attribute, which a fan-out can ask for")
     token.add_argument("--scope", help="scopes, separated by spaces")
     token.add_argument("--ttl-seconds", type=int, default=3600)
     token.add_argument("--directory", type=Path, default=settings.DIRECTORY, help=argparse.SUPPRESS)

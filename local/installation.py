@@ -18,8 +18,12 @@ from local.errors import NotRunning
 if TYPE_CHECKING:
     from mypy_boto3_apigatewaymanagementapi import ApiGatewayManagementApiClient
     from mypy_boto3_cloudformation import CloudFormationClient
+    from mypy_boto3_cloudwatch import CloudWatchClient
     from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_events import EventBridgeClient
     from mypy_boto3_lambda import LambdaClient
+    from mypy_boto3_logs import CloudWatchLogsClient
+    from mypy_boto3_s3 import S3Client
     from mypy_boto3_sns import SNSClient
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_stepfunctions import SFNClient
@@ -61,8 +65,24 @@ class Clients:
         return self.session.client("sns", endpoint_url=self.endpoint, config=self.config)
 
     @cached_property
+    def events(self) -> "EventBridgeClient":
+        return self.session.client("events", endpoint_url=self.endpoint, config=self.config)
+
+    @cached_property
+    def logs(self) -> "CloudWatchLogsClient":
+        return self.session.client("logs", endpoint_url=self.endpoint, config=self.config)
+
+    @cached_property
+    def cloudwatch(self) -> "CloudWatchClient":
+        return self.session.client("cloudwatch", endpoint_url=self.endpoint, config=self.config)
+
+    @cached_property
     def sqs(self) -> "SQSClient":
         return self.session.client("sqs", endpoint_url=self.endpoint, config=self.config)
+
+    @cached_property
+    def s3(self) -> "S3Client":
+        return self.session.client("s3", endpoint_url=self.endpoint, config=self.config)
 
     @cached_property
     def functions(self) -> "LambdaClient":
@@ -84,11 +104,20 @@ class Installation:
     endpoint: str
     websocket_url: str
     delivery_state_machine_arn: str
+    fan_out_state_machine_arn: str
+    audience_bucket_name: str
     message_topic_arn: str
+    message_bus_name: str
+    ingest_queue_url: str
+    accept_function_name: str
+    post_once_function_name: str
+    http_api_url: str
     dead_letter_queue_url: str
     ingest_dead_letter_queue_url: str
     connections_table_name: str
     callbacks_table_name: str
+    sequences_table_name: str
+    management_endpoint: str
     disconnect_function_name: str
     token_command: str
 

@@ -15,13 +15,21 @@ def instructions(installation: Installation) -> str:
 Endpoint                {installation.endpoint}
 WebSocket               {installation.websocket_url}
 Delivery state machine  {installation.delivery_state_machine_arn}
+Fan-out state machine   {installation.fan_out_state_machine_arn}
+Function that accepts   {installation.accept_function_name}
+HTTP API                {installation.http_api_url}
 Message topic           {installation.message_topic_arn}
+Message bus             {installation.message_bus_name}
 Dead letter queue       {installation.dead_letter_queue_url}
 … of ingest             {installation.ingest_dead_letter_queue_url}
 
 A client. The token can also travel as a subprotocol (-s bearer -s TOKEN), as browsers need it:
 
 {client_command(installation)}
+
+A message, over HTTP:
+
+{post_command(installation)}
 
 A message, as a run of its own:
 
@@ -50,11 +58,19 @@ def client_command(installation: Installation) -> str:
     return f'PATH="{settings.TOOLS}:$PATH" npx --yes wscat -c {shlex.quote(url)} -H "Authorization: Bearer {token}"'
 
 
+def post_command(installation: Installation) -> str:
+    token = f"$({installation.token_command} --backend)"
+    return " \\\n".join(
+        [
+            f"curl {shlex.quote(installation.http_api_url + '/messages')}",
+            f'  -H "Authorization: Bearer {token}" -H "Content-Type: application/json"',
+            f"  -d {shlex.quote(json.dumps(_envelope('Hello over HTTP')))}",
+        ]
+    )
+
+
 def start_execution_command(installation: Installation) -> str:
-    envelope = {
-        "recipient": {"user": _USER, "context": _CONTEXT, "contextId": _CONTEXT_ID},
-        "payload": {"text": "Hello from a run"},
-    }
+    envelope = _envelope("Hello from a run")
     return _aws(
         installation,
         "stepfunctions start-execution",
@@ -86,6 +102,10 @@ def dead_letters_command(installation: Installation, queue_url: str) -> str:
 
 def history_command(installation: Installation) -> str:
     return _aws(installation, "stepfunctions get-execution-history", **{"execution-arn": "ARN", "output": "table"})
+
+
+def _envelope(text: str) -> dict[str, object]:
+    return {"recipient": {"user": _USER, "context": _CONTEXT, "contextId": _CONTEXT_ID}, "payload": {"text": text}}
 
 
 def _aws(installation: Installation, operation: str, **options: str) -> str:

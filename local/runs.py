@@ -54,8 +54,9 @@ class Run:
 
     @property
     def attempts(self) -> int:
-        """How many attempts it took: each ends in a wait or in success."""
-        return self.states.count("Wait For Reconnect") + (self.status == "SUCCEEDED")
+        """How many attempts it took: each ends in a wait or in success, but for what was acknowledged late."""
+        late = "Acknowledged Late" in self.states
+        return self.states.count("Wait For Reconnect") + (self.status == "SUCCEEDED" and not late)
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,14 @@ class Runs:
     def arn_of(self, name: str) -> str:
         """The ARN of the run with this name."""
         return f"{self.state_machine_arn.replace(':stateMachine:', ':execution:')}:{name}"
+
+    def exists(self, name: str) -> bool:
+        """Whether there is, or was, a run with this name."""
+        try:
+            self.client.describe_execution(executionArn=self.arn_of(name))
+        except self.client.exceptions.ExecutionDoesNotExist:
+            return False
+        return True
 
     def read(self, arn: str) -> Run:
         """Read a run and its history."""

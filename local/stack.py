@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from local import cloud, deployment, settings
+from local import cloud, deployment, issuer, settings
 from local.cloud import Cloud
 from local.errors import DeploymentFailed
 from local.installation import Installation
@@ -32,10 +32,12 @@ def running(directory: Path, *, port: int | None = None, report: deployment.Repo
     """
     with cloud.running(directory, port=port) as started:
         report(f"MiniStack {settings.MINISTACK_VERSION} at {started.endpoint}")
-        keys = Keys.make()
+        keys = Keys.make(backend_issuer=issuer.url(started.endpoint))
         keys.save(started.directory)
         try:
-            outputs = deployment.deploy(started, {"token": keys.stage_settings()}, report=report)
+            issuer.publish(started.endpoint, keys)
+            stage_settings = {"token": keys.stage_settings(), "http_api": keys.http_api_settings()}
+            outputs = deployment.deploy(started, stage_settings, report=report)
             installation = read_outputs(outputs, endpoint=started.endpoint, directory=started.directory)
             yield Stack(installation, started, keys)
         finally:

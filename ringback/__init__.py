@@ -1,5 +1,46 @@
-"""Ringback: a message waits until its recipient picks up. What a backend installs."""
+"""Ringback: a message waits until its recipient picks up. What a backend installs.
 
-from ringback.envelope import Envelope, Recipient
+What speaks to AWS is imported when it is first asked for: the functions need only the envelope.
+"""
 
-__all__ = ["Envelope", "Recipient"]
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from ringback.envelope import Envelope, Recipient, RetryPolicy
+
+if TYPE_CHECKING:
+    from ringback.connections import ConnectionStatus
+    from ringback.installation import Installation
+    from ringback.publisher import Publisher, Receipt, Result, Summary
+    from ringback.status import MessageStatus
+
+__all__ = [
+    "ConnectionStatus",
+    "Envelope",
+    "Installation",
+    "MessageStatus",
+    "Publisher",
+    "Receipt",
+    "Recipient",
+    "Result",
+    "RetryPolicy",
+    "Summary",
+]
+
+_LATE = {
+    "ConnectionStatus": "connections",
+    "Installation": "installation",
+    "MessageStatus": "status",
+    "Publisher": "publisher",
+    "Receipt": "publisher",
+    "Result": "publisher",
+    "Summary": "publisher",
+}
+
+
+if not TYPE_CHECKING:  # or a misspelt name would be one
+
+    def __getattr__(name: str) -> Any:
+        if name in _LATE:
+            return getattr(import_module(f"{__name__}.{_LATE[name]}"), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

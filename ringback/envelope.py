@@ -19,23 +19,29 @@ from pydantic import (
     PlainSerializer,
     StringConstraints,
     ValidationError,
+    WithJsonSchema,
     model_validator,
 )
 from pydantic.alias_generators import to_camel
 
 MAX_TTL_SECONDS = 7 * 24 * 3600
 MAX_ACK_TIMEOUT_SECONDS = 3600
+# Step Functions ends a run at 25,000 events of history, and then there is not even a dead letter. An attempt with all
+# the retries there are writes 91.
+MAX_ATTEMPTS = 270
+MAX_BACKOFF_BASE_SECONDS = 3600
+MAX_BACKOFF_CAP_SECONDS = 86_400
 
 
 # Narrower than `datetime.fromisoformat`, which also reads 2030-W05-4T12Z; JSONata's $toMillis does not.
-_RFC3339_UTC = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,3})?Z")
+_RFC3339_UTC = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,3})?Z"
 
 
 def _rfc3339(value: object) -> object:
     """Let only RFC 3339 text in UTC be a time: a number has no unit, and the state machine reads the same text."""
     if isinstance(value, datetime):
         return value.astimezone(UTC) if value.tzinfo else value
-    if isinstance(value, str) and _RFC3339_UTC.fullmatch(value):
+    if isinstance(value, str) and re.fullmatch(_RFC3339_UTC, value):
         with suppress(ValueError):
             return datetime.fromisoformat(value)
     raise ValueError("give the time in UTC as RFC 3339, for example 2030-01-31T12:00:00Z")
@@ -46,13 +52,28 @@ def _as_text(moment: datetime) -> str:
     return moment.isoformat(timespec="milliseconds" if moment.microsecond else "seconds").replace("+00:00", "Z")
 
 
+def _whole(value: object) -> object:
+    """Take 5.0 for 5: in JSON, and in JSONata, it is the same number."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 # Printable ASCII without '#', which joins the parts of a table key. Anything wider invites look-alikes.
 _PRINTABLE = r'^[!-"$-~]+$'
 User = Annotated[str, StringConstraints(pattern=_PRINTABLE, max_length=255)]
 Context = Annotated[str, StringConstraints(pattern=_PRINTABLE, max_length=64)]
 ContextId = Annotated[str, StringConstraints(pattern=_PRINTABLE, max_length=128)]
 MessageId = Annotated[str, StringConstraints(pattern=_PRINTABLE, max_length=128)]
-Timestamp = Annotated[AwareDatetime, BeforeValidator(_rfc3339), PlainSerializer(_as_text, when_used="json-unless-none")]
+# Comes after the limits of a number: pydantic would not know the others for limits of an integer.
+WHOLE = BeforeValidator(_whole)
+Timestamp = Annotated[
+    AwareDatetime,
+    BeforeValidator(_rfc3339),
+    PlainSerializer(_as_text, when_used="json-unless-none"),
+    WithJsonSchema({"type": "string", "format": "date-time", "pattern": f"^{_RFC3339_UTC}$"}),
+]
+
+
+_TRACEPARENT = r"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$"
 
 
 class _Strict(BaseModel):
@@ -68,40 +89,197 @@ class _Strict(BaseModel):
 class Recipient(_Strict):
     """Who, and which conversation or screen of theirs."""
 
-    user: User
-    context: Context
-    context_id: ContextId
+    user: Annotated[User, Field(description="Who: the subject (`sub`) of the token that they connect with.")]
+    context: Annotated[Context, Field(description="What kind of conversation or screen it is.")]
+    context_id: Annotated[ContextId, Field(description="Which one of its kind.")]
+
+
+class RetryPolicy(_Strict):
+    """How a message waits for its recipient, where it is not to be as the stage says.
+
+    The n-th wait in vain is followed by `random * min(cap, base * 2^n)` seconds; a reconnect ends any wait at once.
+    """
+
+    max_attempts: Annotated[
+        Annotated[int, Field(ge=1, le=MAX_ATTEMPTS), WHOLE] | None,
+        Field(description="How often it is tried before it is dead-lettered."),
+    ] = None
+    backoff_base_seconds: Annotated[
+        Annotated[int, Field(ge=1, le=MAX_BACKOFF_BASE_SECONDS), WHOLE] | None,
+        Field(description="How long the first wait is at most."),
+    ] = None
+    backoff_cap_seconds: Annotated[
+        Annotated[int, Field(ge=1, le=MAX_BACKOFF_CAP_SECONDS), WHOLE] | None,
+        Field(description="How long any wait is at most; no less than the base."),
+    ] = None
+
+    @model_validator(mode="after")
+    def _cap_is_no_lower_than_base(self) -> Self:
+        if (
+            self.backoff_base_seconds
+            and self.backoff_cap_seconds
+            and self.backoff_cap_seconds < self.backoff_base_seconds
+        ):
+            raise ValueError("backoffCapSeconds must not be lower than backoffBaseSeconds")
+        return self
+
+
+# The rules between fields, as the validators below have them: a null is as good as a field that is not there.
+_BETWEEN_FIELDS: dict[str, Any] = {
+    "allOf": [
+        {"title": "type or messageType, not both", "not": {"required": ["type", "messageType"]}},
+        {
+            "title": "expiresAt or ttlSeconds, not both",
+            "not": {
+                "required": ["expiresAt", "ttlSeconds"],
+                "properties": {"expiresAt": {"type": "string"}, "ttlSeconds": {"type": "integer"}},
+            },
+        },
+        {
+            "title": "ordered or sequence, not both",
+            "not": {
+                "required": ["ordered", "sequence"],
+                "properties": {"ordered": {"const": True}, "sequence": {"type": "integer"}},
+            },
+        },
+    ]
+}
+_EXAMPLES: dict[str, Any] = {
+    "examples": [
+        {
+            "id": "order-4711-shipped",
+            "recipient": {"user": "ana", "context": "shop", "contextId": "orders"},
+            "type": "order.shipped",
+            "payload": {"order": 4711},
+            "ttlSeconds": 86_400,
+        },
+        {
+            "id": "call-17-invite",
+            "recipient": {"user": "ana", "context": "chat", "contextId": "42"},
+            "type": "call.invite",
+            "payload": {"from": "bo"},
+            "ack": "client",
+            "ackTimeoutSeconds": 10,
+            "expiresAt": "2030-01-31T12:00:00Z",
+            "retry": {"maxAttempts": 5, "backoffBaseSeconds": 2, "backoffCapSeconds": 30},
+        },
+        {"recipient": {"user": "ana", "context": "chat", "contextId": "42"}, "payload": "Hello", "ordered": True},
+    ],
+}
+
+
+def _complete(schema: dict[str, Any]) -> None:
+    """Say in the JSON Schema what pydantic cannot know."""
+    type_too = {"deprecated": True, "description": "What older WebSocket publishers call `type`."}
+    schema["properties"]["messageType"] = {**schema["properties"]["type"], **type_too}
+    schema["properties"]["messageType"].pop("default")
+    schema.update(_BETWEEN_FIELDS | _EXAMPLES)
 
 
 class Envelope(_Strict):
-    """One message for one recipient.
+    """One message for one recipient."""
 
-    ``expires_at`` (UTC) and ``ttl_seconds`` (from acceptance) exclude each other; with neither, the stage's
-    default life applies. ``sequence`` and ``is_final`` travel to the client as they are.
-    """
+    model_config = ConfigDict(json_schema_extra=_complete)
 
-    id: MessageId | None = None
+    id: Annotated[
+        MessageId | None,
+        Field(
+            description="Names one message for one recipient, for good, and makes it safe to send twice. Without one, "
+            "whoever accepts the message names it."
+        ),
+    ] = None
     recipient: Recipient
     # `messageType` is what older WebSocket publishers call it.
     type: Annotated[
         str,
         StringConstraints(min_length=1, max_length=128),
-        Field(validation_alias=AliasChoices("type", "messageType")),
+        Field(
+            validation_alias=AliasChoices("type", "messageType"),
+            description="What the client dispatches on. `messageType` is taken for it, too.",
+        ),
     ] = "message"
-    payload: JsonValue
-    ack: Literal["none", "client"] = "none"
-    ack_timeout_seconds: Annotated[int, Field(ge=1, le=MAX_ACK_TIMEOUT_SECONDS)] | None = None
-    expires_at: Timestamp | None = None
-    ttl_seconds: Annotated[int, Field(ge=1, le=MAX_TTL_SECONDS)] | None = None
-    correlation_id: Annotated[str, StringConstraints(min_length=1, max_length=128)] | None = None
-    sequence: Annotated[int, Field(ge=0)] | None = None
-    is_final: bool | None = None
+    payload: Annotated[JsonValue, Field(description="Any JSON value. The frame that carries it may be 128 KiB in all.")]
+    ack: Annotated[
+        Literal["none", "client"],
+        Field(
+            description="When it counts as delivered: `none`, when it is posted; `client`, when the client says that "
+            "it has it."
+        ),
+    ] = "none"
+    ack_timeout_seconds: Annotated[
+        Annotated[int, Field(ge=1, le=MAX_ACK_TIMEOUT_SECONDS), WHOLE] | None,
+        Field(description="How long one post waits for its acknowledgement. Default: the stage's."),
+    ] = None
+    expires_at: Annotated[
+        Timestamp | None,
+        Field(
+            description="The end of its life, in UTC, at most 7 days ahead. Give this or `ttlSeconds`; with neither, "
+            "the stage's default counts."
+        ),
+    ] = None
+    ttl_seconds: Annotated[
+        Annotated[int, Field(ge=1, le=MAX_TTL_SECONDS), WHOLE] | None,
+        Field(description="The length of its life, from acceptance."),
+    ] = None
+    correlation_id: Annotated[
+        Annotated[str, StringConstraints(min_length=1, max_length=128)] | None,
+        Field(description="Goes along into logs and frames."),
+    ] = None
+    ordered: Annotated[
+        bool, Field(description="Whether Ringback numbers it among the recipient's ordered messages.")
+    ] = False
+    track: Annotated[bool, Field(description="Whether a run carries it in any case, so that it can be looked up.")] = (
+        False
+    )
+    retry: RetryPolicy | None = None
+    traceparent: Annotated[
+        Annotated[str, StringConstraints(pattern=_TRACEPARENT)] | None,
+        Field(description="W3C Trace Context; goes along into logs and frames."),
+    ] = None
+    sequence: Annotated[
+        Annotated[int, Field(ge=0), WHOLE] | None,
+        Field(description="The backend's own number; travels to the client as it is."),
+    ] = None
+    is_final: Annotated[
+        bool | None, Field(description="Whether it is the last of its kind; travels to the client as it is.")
+    ] = None
+
+    @property
+    def wants_a_run(self) -> bool:
+        """Whether it is carried by a run in any case: one that can be looked up, and that can wait for an answer."""
+        return self.ack == "client" or self.ordered or self.track
 
     @model_validator(mode="after")
     def _one_end_of_life(self) -> Self:
         if self.expires_at is not None and self.ttl_seconds is not None:
             raise ValueError("give expiresAt or ttlSeconds, not both")
         return self
+
+    @model_validator(mode="after")
+    def _one_who_numbers(self) -> Self:
+        if self.ordered and self.sequence is not None:
+            raise ValueError("give ordered or sequence, not both: Ringback numbers ordered messages itself")
+        return self
+
+
+class DirectRecipient(_Strict):
+    """A connection that the sender knows. ``endpoint`` is its management API's base URL, if it is not the stage's."""
+
+    connection_id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_=-]+$", max_length=64)]
+    endpoint: Annotated[str, StringConstraints(pattern=r"^https?://[!-~]+$", max_length=512)] | None = None
+
+
+class DirectEnvelope(_Strict):
+    """One message for one connection: posted once, at once or not at all."""
+
+    id: MessageId | None = None
+    recipient: DirectRecipient
+    type: Annotated[str, StringConstraints(min_length=1, max_length=128)] = "message"
+    payload: JsonValue
+    correlation_id: Annotated[str, StringConstraints(min_length=1, max_length=128)] | None = None
+    traceparent: Annotated[str, StringConstraints(pattern=_TRACEPARENT)] | None = None
+    sequence: Annotated[int, Field(ge=0), WHOLE] | None = None
+    is_final: bool | None = None
 
 
 # Where pydantic speaks to whoever wrote the model, not to whoever wrote the message.
@@ -110,6 +288,12 @@ _PLAINLY = {
     "missing": "is missing",
     "model_type": "must be a JSON object",
     "string_pattern_mismatch": "must be printable ASCII, without spaces and #",
+}
+# Fields whose pattern is another one.
+_PATTERNS_PLAINLY = {
+    "traceparent": "must be W3C Trace Context, for example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+    "connectionId": "must be a connection's id, as API Gateway writes it",
+    "endpoint": "must be an http or https URL",
 }
 
 
@@ -120,8 +304,15 @@ def describe(error: ValidationError) -> str:
         # The keys inside a payload are the backend's own words, like its values.
         path = item["loc"][:1] if item["loc"][:1] == ("payload",) else item["loc"]
         field = ".".join(map(_printable, path)) or "envelope"
-        problems.append(f"{field}: {_PLAINLY.get(item['type']) or item['msg'].removeprefix('Value error, ')}")
+        problems.append(f"{field}: {plainly(item['type'], path[-1:], item['msg'])}")
     return "; ".join(problems)
+
+
+def plainly(error_type: str, field: tuple[int | str, ...], message: str) -> str:
+    """Say what pydantic found in the last part of a field's path to whoever wrote the message."""
+    if error_type == "string_pattern_mismatch" and field and field[0] in _PATTERNS_PLAINLY:
+        return _PATTERNS_PLAINLY[str(field[0])]
+    return _PLAINLY.get(error_type) or message.removeprefix("Value error, ")
 
 
 def _printable(name: object) -> str:

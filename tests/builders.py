@@ -46,10 +46,12 @@ def message(**changes: Any) -> Message:
     )
 
 
-def attempt(number: int = 1, *, execution_name: str | None = None, **changes: Any) -> Attempt:
-    """An attempt of a run that is named after its message, as ingest names them."""
-    carried = message(**changes)
-    return Attempt(carried, number, execution_name or carried.id)
+def attempt(
+    number: int = 1, *, execution_name: str | None = None, numbered: int | None = None, **changes: Any
+) -> Attempt:
+    """An attempt of a run that is named after its message, as ingest names them; ``numbered`` is an ordered one."""
+    carried = message(**({} if numbered is None else {"ordered": True}), **changes)
+    return Attempt(carried, number, execution_name or carried.id, numbered)
 
 
 def waiting(entry: int = 1) -> Waiting:
@@ -64,6 +66,7 @@ def connection(
     age_seconds: float = 60,
     life_seconds: float = 7200,
     token_life_seconds: float | None = None,
+    stale_since: datetime | None = None,
 ) -> Connection:
     """A connection as it is at noon; its age, and what is left of its own life and of its token's."""
     return Connection(
@@ -73,11 +76,18 @@ def connection(
         connected_at=NOW - timedelta(seconds=age_seconds),
         expires_at=NOW + timedelta(seconds=life_seconds),
         token_expires_at=None if token_life_seconds is None else NOW + timedelta(seconds=token_life_seconds),
+        stale_since=stale_since,
     )
 
 
 def callback(
-    message_id: str = "m-1", to: Recipient | None = None, *, entry: int = 1, execution_name: str | None = None
+    message_id: str = "m-1",
+    to: Recipient | None = None,
+    *,
+    entry: int = 1,
+    execution_name: str | None = None,
+    attempt: int = 1,
+    sequence: int | None = None,
 ) -> Callback:
     """A callback of a run that is named after its message; each entry into a waiting state has its own token."""
     return Callback(
@@ -88,6 +98,9 @@ def callback(
         task_token=f"token-{entry}",
         since=NOW,
         expires_at=NOW + timedelta(days=1),
+        accepted_at=NOW,
+        attempt=attempt,
+        sequence=sequence,
     )
 
 

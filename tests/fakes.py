@@ -1,17 +1,18 @@
 """The ports of `lambdas.core.ports` in memory. The contract tests hold them against the real adapters."""
 
 from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from lambdas.core.errors import InvalidMessage, ServiceUnavailable, StoreUnavailable
 from lambdas.core.intake import same_message
 from lambdas.core.model import Callback, Connection
-from lambdas.core.ports import PostResult, Start
+from lambdas.core.ports import Address, Numbered, Page, Post, PostResult, Start
 from ringback.envelope import Recipient
-from tests.builders import NOW
+from ringback.fan_out import Conversation
+from tests.builders import NOW, connection
 
 
 @dataclass
@@ -50,9 +51,9 @@ class FakeConnections(_Store):
         self._reach("put")
         self.rows[connection.recipient, connection.connection_id] = connection
 
-    def delete(self, recipient: Recipient, connection_id: str) -> bool:
+    def delete(self, recipient: Recipient, connection_id: str) -> Connection | None:
         self._reach("delete")
-        return self.rows.pop((recipient, connection_id), None) is not None
+        return self.rows.pop((recipient, connection_id), None)
 
     def of_recipient(self, recipient: Recipient) -> list[Connection]:
         self._reach("of_recipient")
@@ -62,6 +63,17 @@ class FakeConnections(_Store):
         self._reach("of_user")
         return [row for row in self.rows.values() if row.recipient.user == user]
 
+    def mark_stale(self, recipient: Recipient, connection_id: str, since: datetime) -> None:
+        self._reach("mark_stale")
+        row = self.rows.get((recipient, connection_id))
+        if row and row.stale_since is None:
+            self.rows[recipient, connection_id] = replace(row, stale_since=since)
+
+    def mark_active(self, recipient: Recipient, connection_id: str) -> None:
+        self._reach("mark_active")
+        if row := self.rows.get((recipient, connection_id)):
+            self.rows[recipient, connection_id] = replace(row, stale_since=None)
+
 
 @dataclass
 class FakeCallbacks(_Store):
@@ -69,6 +81,7 @@ class FakeCallbacks(_Store):
 
     reconnects: dict[tuple[str, ...], Callback] = field(default_factory=dict)
     acknowledgements: dict[tuple[str, ...], Callback] = field(default_factory=dict)
+    late: dict[tuple[str, ...], dict[str, Any]] = field(default_factory=dict)
 
     def park_for_reconnect(self, callback: Callback) -> bool:
         self._reach("park_for_reconnect")
@@ -80,11 +93,24 @@ class FakeCallbacks(_Store):
 
     def waiting_for_reconnect(self, recipient: Recipient) -> Iterator[Callback]:
         self._reach("waiting_for_reconnect")
-        yield from [callback for callback in self.reconnects.values() if callback.recipient == recipient]
+        theirs = [callback for callback in self.reconnects.values() if callback.recipient == recipient]
+        yield from sorted(theirs, key=lambda callback: callback.sequence or 0)
 
     def waiting_for_acknowledgement(self, user: str, message_id: str) -> Iterator[Callback]:
         self._reach("waiting_for_acknowledgement")
         yield from [kept for key, kept in self.acknowledgements.items() if key[:2] == (user, message_id)]
+
+    def reconnect_of(self, callback: Callback) -> Callback | None:
+        self._reach("reconnect_of")
+        return self.reconnects.get(_reconnect(callback))
+
+    def keep_acknowledgement(self, callback: Callback, output: dict[str, Any]) -> None:
+        self._reach("keep_acknowledgement")
+        self.late[_acknowledgement(callback)] = output
+
+    def kept_acknowledgement(self, callback: Callback) -> dict[str, Any] | None:
+        self._reach("kept_acknowledgement")
+        return self.late.get(_acknowledgement(callback))
 
     def remove_reconnect(self, callback: Callback) -> None:
         self._reach("remove_reconnect")
@@ -114,6 +140,21 @@ def _put(kept: dict[tuple[str, ...], Callback], key: tuple[str, ...], callback: 
 def _remove(kept: dict[tuple[str, ...], Callback], key: tuple[str, ...], callback: Callback) -> None:
     if key in kept and kept[key].task_token == callback.task_token:
         del kept[key]
+
+
+@dataclass
+class FakeSequences(_Store):
+    """Sequences: each recipient's runs in the order of their numbers."""
+
+    runs: dict[Recipient, list[str]] = field(default_factory=dict)
+
+    def number(self, recipient: Recipient, execution_name: str, *, until: datetime) -> Numbered:
+        self._reach("number")
+        numbered = self.runs.setdefault(recipient, [])
+        is_new = execution_name not in numbered
+        if is_new:
+            numbered.append(execution_name)
+        return Numbered(numbered.index(execution_name) + 1, is_new)
 
 
 @dataclass
@@ -150,7 +191,7 @@ class FakeSockets:
     clock: FakeClock | None = None
     seconds_a_call: float = 0
 
-    def post(self, connection: Connection, frame: bytes) -> PostResult:
+    def post(self, connection: Address, frame: bytes) -> PostResult:
         if len(frame) > self.max_frame_bytes:
             raise InvalidMessage("payload: too large")
         self._take_time()
@@ -175,18 +216,29 @@ class FakeSockets:
 
 @dataclass
 class FakeDeliveries:
-    """Deliveries: the runs that were started, by name. All of them are still running."""
+    """Deliveries: the runs that were started, by name. Those that have not ``ended`` are still running."""
 
     runs: dict[str, str] = field(default_factory=dict)
     unreachable: set[str] = field(default_factory=set)
+    ended: set[str] = field(default_factory=set)
 
     def start(self, name: str, envelope_json: str) -> Start:
         if name in self.unreachable:
             raise ServiceUnavailable("StartExecution: ThrottlingException")
         there = self.runs.setdefault(name, envelope_json)
-        if there == envelope_json:
+        if there == envelope_json and name not in self.ended:
             return Start.STARTED
         return Start.DUPLICATE if same_message(there, envelope_json) else Start.ID_TAKEN
+
+
+@dataclass
+class FakeDeadLetters:
+    """DeadLetters, as they were put."""
+
+    kept: list[dict[str, Any]] = field(default_factory=list)
+
+    def put(self, letter: dict[str, Any]) -> None:
+        self.kept.append(letter)
 
 
 @dataclass
@@ -197,3 +249,50 @@ class FakeRejectedMessages:
 
     def put(self, body: str, reason: str) -> None:
         self.kept.append((body, reason))
+
+
+@dataclass
+class FakePoster:
+    """Poster: each connection answers as `FakeSockets` has it."""
+
+    sockets: FakeSockets
+    rounds: list[list[str]] = field(default_factory=list)
+
+    def post(self, posts: Sequence[Post]) -> list[PostResult]:
+        self.rounds.append([post.connection_id for post in posts])
+        return [
+            self.sockets.post(replace(connection(post.connection_id), endpoint=post.endpoint), post.frame)
+            for post in posts
+        ]
+
+
+@dataclass
+class FakeConversations(_Store):
+    """Conversations: those of `FakeConnections` whose token was allowed into theirs."""
+
+    connections: "FakeConnections" = field(default_factory=lambda: FakeConnections())
+
+    def pages(self, conversation: Conversation, *, size: int) -> Iterator[Page]:
+        self._reach("pages")
+        rows = [row.recipient.user for row in self._of(conversation)]
+        after = None
+        while rows:
+            last = rows[:size][-1]
+            more = [user for user in rows if user > last]
+            yield Page(after, last if more else None, min(size, len(rows)))
+            after, rows = last, more
+
+    def of_page(self, conversation: Conversation, page: Page) -> list[Connection]:
+        self._reach("of_page")
+        return [
+            row
+            for row in self._of(conversation)
+            if (page.after is None or row.recipient.user > page.after)
+            and (page.up_to is None or row.recipient.user <= page.up_to)
+        ]
+
+    def _of(self, conversation: Conversation) -> list[Connection]:
+        inside = (row for row in self.connections.rows.values() if row.in_conversation)
+        place = conversation.context, conversation.context_id
+        found = [row for row in inside if (row.recipient.context, row.recipient.context_id) == place]
+        return sorted(found, key=lambda row: row.recipient.user)

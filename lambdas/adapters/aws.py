@@ -30,8 +30,11 @@ _CONFIG = Config(
     retries={"mode": "standard", "total_max_attempts": 2},
     max_pool_connections=CALLS_AT_ONCE,
 )
-# Posts are repeated by the rules in `core.delivery`, which know a young connection from a dead one.
-_POST_CONFIG = _CONFIG.merge(Config(retries={"mode": "standard", "total_max_attempts": 1}))
+# Posts are repeated by the rules in `core.delivery`, which know a young connection from a dead one. The intake posts to
+# several recipients at once, each of whom may have several connections.
+_POST_CONFIG = _CONFIG.merge(
+    Config(retries={"mode": "standard", "total_max_attempts": 1}, max_pool_connections=4 * CALLS_AT_ONCE)
+)
 
 _made: dict[str, Any] = {}
 _making = Lock()
@@ -79,6 +82,17 @@ def translated(error_type: type[ServiceUnavailable] = ServiceUnavailable) -> Ite
         raise error_type(f"{error.operation_name}: {code(error)}") from None
     except BotoCoreError as error:
         raise error_type(type(error).__name__) from None
+
+
+def condition_holds(write: Callable[[], object]) -> bool:
+    """Make a conditional write; False if its condition did not hold, and nothing was written."""
+    try:
+        write()
+    except ClientError as error:
+        if code(error) != "ConditionalCheckFailedException":
+            raise
+        return False
+    return True
 
 
 def code(error: ClientError) -> str:

@@ -5,7 +5,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from lambdas.adapters import aws
 from lambdas.core.errors import InvalidMessage
 from lambdas.core.model import Connection
-from lambdas.core.ports import PostResult
+from lambdas.core.ports import Address, PostResult
 
 # 400 is the answer to a connection id that API Gateway never gave out: nothing will ever be there.
 _NOT_THERE = frozenset({"GoneException", "410", "BadRequestException", "400"})
@@ -16,7 +16,7 @@ _TOO_LARGE = frozenset({"PayloadTooLargeException", "413"})
 class ManagementApi:
     """`lambdas.core.ports.Sockets` on API Gateway. The endpoint is the connection's own."""
 
-    def post(self, connection: Connection, frame: bytes) -> PostResult:
+    def post(self, connection: Address, frame: bytes) -> PostResult:
         """Post one text frame. Raises `InvalidMessage` if API Gateway finds it too large."""
         client = aws.management_api(connection.endpoint)
         try:

@@ -1,7 +1,10 @@
 """The runs in Step Functions: starting them, and completing the ones that wait."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -10,6 +13,8 @@ from lambdas.adapters import aws
 from lambdas.core.intake import same_message
 from lambdas.core.ports import Start
 
+# How long after the start of a run its own start may be answered.
+_ANSWERED_WITHIN = timedelta(seconds=2)
 # What Step Functions says of a token whose state has ended: it timed out, was completed before, or its run is over.
 _CLOSED = frozenset({"TaskTimedOut", "TaskDoesNotExist", "InvalidToken"})
 
@@ -39,11 +44,31 @@ class DeliveryMachine:
         """Start a run; if the name is taken, say whether it is by the same message."""
         with aws.translated():
             try:
-                aws.step_functions().start_execution(stateMachineArn=self.arn, name=name, input=envelope_json)
+                answer = aws.step_functions().start_execution(stateMachineArn=self.arn, name=name, input=envelope_json)
             except ClientError as error:
                 if aws.code(error) != "ExecutionAlreadyExists":
                     raise
-                arn = f"{self.arn.replace(':stateMachine:', ':execution:')}:{name}"
-                there = aws.step_functions().describe_execution(executionArn=arn)["input"]
+                there = self.input_of(self.execution_arn(name))
                 return Start.DUPLICATE if same_message(there, envelope_json) else Start.ID_TAKEN
-        return Start.STARTED
+        return Start.DUPLICATE if _started_before(answer) else Start.STARTED
+
+    def execution_arn(self, name: str) -> str:
+        """The ARN of the run with this name."""
+        return f"{self.arn.replace(':stateMachine:', ':execution:')}:{name}"
+
+    def input_of(self, execution_arn: str) -> str:
+        """What a run was started with."""
+        with aws.translated():
+            return aws.step_functions().describe_execution(executionArn=execution_arn)["input"]
+
+
+def _started_before(answer: Mapping[str, Any]) -> bool:
+    """Whether StartExecution answered with a run that was under way already, for the same input once more is no error.
+
+    Both times are the service's own.
+    """
+    served_at = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
+    if not served_at:
+        return False
+    age: timedelta = parsedate_to_datetime(served_at) - answer["startDate"]
+    return age > _ANSWERED_WITHIN

@@ -29,6 +29,8 @@ MAX_TOKEN_LENGTH: Final = 8192
 MAX_USER_LENGTH: Final = 255
 MAX_CONTEXT_LENGTH: Final = 64
 MAX_CONTEXT_ID_LENGTH: Final = 128
+# API Gateway repeats them on every event of the connection, and every row of it has them.
+MAX_ATTRIBUTES_BYTES: Final = 1024
 
 # How far the issuer's clock may be ahead of ours. `exp` has no leeway: it is also the end of the connection.
 _CLOCK_LEEWAY_SECONDS: Final = 5
@@ -82,12 +84,19 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a connection is opened with. ``token_expires_at`` counts seconds since 1970, in UTC."""
+    """What a connection is opened with. ``token_expires_at`` counts seconds since 1970, in UTC.
+
+    ``attributes`` are what the token says of its bearer, ``left_out`` names the claims that are too large for one or
+    are no text, number or boolean. ``in_conversation``: the token named this conversation.
+    """
 
     user: str
     context: str
     context_id: str
     token_expires_at: int
+    attributes: Mapping[str, str] = field(default_factory=dict, hash=False)
+    in_conversation: bool = False
+    left_out: tuple[str, ...] = ()
 
     def as_context(self) -> dict[str, str]:
         """The form in which API Gateway repeats it on every later event: flat, and text only."""
@@ -96,6 +105,8 @@ class Grant:
             "context": self.context,
             "contextId": self.context_id,
             "tokenExpiresAt": str(self.token_expires_at),
+            "attributes": json.dumps(dict(self.attributes), separators=(",", ":")),
+            "inConversation": "true" if self.in_conversation else "false",
         }
 
 
@@ -125,11 +136,15 @@ def authorize(event: Mapping[str, Any], settings: Authorizer, keys: TokenKeys, n
     }
     if broken := [rule for rule, kept in rules.items() if not kept]:
         raise Forbidden(f"not allowed: {', '.join(broken)}", user=claims["sub"])
+    attributes, left_out = attributes_of(claims, settings.token_attribute_claims)
     return Grant(
         user=claims["sub"],
         context=context,
         context_id=context_id,
         token_expires_at=int(claims["exp"]),
+        attributes=attributes,
+        in_conversation=settings.token_contexts_claim is not None,
+        left_out=left_out,
     )
 
 
@@ -231,6 +246,37 @@ def conversation_granted(claims: Mapping[str, Any], claim: str | None, context: 
         if opened == context and (not slash or opened_id in {"*", context_id}):
             return True
     return False
+
+
+def attributes_of(claims: Mapping[str, Any], names: Iterable[str]) -> tuple[dict[str, str], tuple[str, ...]]:
+    """What these claims say of the bearer, as text, and which of them are left out.
+
+    A claim that is missing is no attribute. One that is no text, number or boolean is left out, and so is what does not
+    fit into 1 KB together with those before it: the handshake goes on, and filters do not find the connection by it.
+    """
+    attributes: dict[str, str] = {}
+    left_out = []
+    size = 0
+    for name in dict.fromkeys(names):
+        if claims.get(name) is None:
+            continue
+        text = attribute_text(claims[name])
+        more = 0 if text is None else len(json.dumps({name: text}))
+        if text is None or size + more > MAX_ATTRIBUTES_BYTES:
+            left_out.append(name)
+            continue
+        attributes[name] = text
+        size += more
+    return attributes, tuple(left_out)
+
+
+def attribute_text(value: object) -> str | None:
+    """An attribute's text: of a number or a boolean as JSON writes it; None if it can be no attribute."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))  # JSONata and some issuers know no other numbers
+    return json.dumps(value) if isinstance(value, int | float) else None
 
 
 def _headers(event: Mapping[str, Any]) -> dict[str, list[str]]:

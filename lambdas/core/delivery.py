@@ -1,6 +1,6 @@
 """The rules of a delivery: resolve, post, park, wake, acknowledge. One function for each thing a run does."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -21,7 +21,16 @@ from lambdas.core.errors import (
 )
 from lambdas.core.frames import message_frame
 from lambdas.core.model import Callback, Connection, Message, timestamp, utc
-from lambdas.core.ports import CallbackStore, Clock, ConnectionStore, PostResult, Sockets, TaskTokens
+from lambdas.core.ports import (
+    CallbackStore,
+    Clock,
+    ConnectionStore,
+    Numbered,
+    PostResult,
+    Sequences,
+    Sockets,
+    TaskTokens,
+)
 from ringback.envelope import MAX_ACK_TIMEOUT_SECONDS, Recipient
 
 T = TypeVar("T")
@@ -30,6 +39,9 @@ R = TypeVar("R")
 POST_AGAIN_AFTER_SECONDS = (0.1, 0.2, 0.4, 0.8)
 CALLS_AT_ONCE = 16
 WAKES_A_ROUND = 128
+# What may still ask for a message's number when its life is over: the announcement that it was not delivered, the
+# acknowledgement that was waited for till the end, and a publisher who sends it again.
+NUMBER_OUTLIVES_MESSAGE = timedelta(days=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +51,17 @@ class Attempt:
     message: Message
     number: int
     execution_name: str
+    sequence: int | None = None
 
     @classmethod
-    def from_task(cls, task: dict[str, Any], *, default_ttl_seconds: int) -> Self:
+    def from_task(cls, task: dict[str, Any], *, default_ttl_seconds: int, sequences: Sequences) -> Self:
         """Read what every Task state hands its function: the message, the execution, the attempt's number.
+
+        An ordered message gets its number here, once for the whole run.
 
         Raises:
             InvalidMessage: the execution was started with something that is no message.
+            StoreUnavailable: it is ordered, and its number cannot be read.
         """
         execution = task["execution"]
         message = Message.accept(
@@ -54,7 +70,16 @@ class Attempt:
             accepted_at=utc(execution["startedAt"]),
             default_ttl_seconds=default_ttl_seconds,
         )
-        return cls(message, task["attempt"], execution["name"])
+        number = number_of(message, execution["name"], sequences)
+        return cls(message, task["attempt"], execution["name"], number.sequence if number else None)
+
+    def frame(self, sent_at: datetime) -> bytes:
+        """The frame that carries it to the client.
+
+        Raises:
+            InvalidMessage: it is too large for one.
+        """
+        return message_frame(self.message, attempt=self.number, sent_at=sent_at, sequence=self.sequence)
 
     def targets(self, task: dict[str, Any]) -> list[Connection]:
         """Read the connections that a posting state hands its function."""
@@ -86,6 +111,9 @@ class Waiting:
             task_token=self.task_token,
             since=now,
             expires_at=message.expires_at + timedelta(seconds=MAX_ACK_TIMEOUT_SECONDS),
+            accepted_at=message.accepted_at,
+            attempt=attempt.number,
+            sequence=attempt.sequence,
         )
 
 
@@ -107,6 +135,11 @@ class Receipt:
             PostResult.FAILED: self.failed,
         }[result]
 
+    def add(self, other: Self) -> None:
+        """Take over what became of other posts."""
+        for result in PostResult:
+            self.of(result).extend(other.of(result))
+
     def to_state(self) -> dict[str, list[str]]:
         """Its form in the run's output."""
         return {"posted": self.posted, "gone": self.gone, "throttled": self.throttled, "failed": self.failed}
@@ -127,6 +160,13 @@ class Receipt:
         raise ConnectionGone(f"{len(self.gone)} connections are gone")
 
 
+def number_of(message: Message, execution_name: str, sequences: Sequences) -> Numbered | None:
+    """The number of an ordered message, which is the same as long as its run may ask for it; None for the others."""
+    if not message.envelope.ordered:
+        return None
+    return sequences.number(message.recipient, execution_name, until=message.expires_at + NUMBER_OUTLIVES_MESSAGE)
+
+
 def resolve(attempt: Attempt, *, connections: ConnectionStore, sockets: Sockets, clock: Clock) -> list[Connection]:
     """Find the recipient's open connections, and end those whose token has.
 
@@ -136,30 +176,52 @@ def resolve(attempt: Attempt, *, connections: ConnectionStore, sockets: Sockets,
         NoOpenConnection: the recipient is not there.
     """
     _require_life(attempt.message, clock)
-    message_frame(attempt.message, attempt=attempt.number, sent_at=clock.now())
-    stored = connections.of_recipient(attempt.message.recipient)
-    found = _still_open(stored, connections, sockets, clock)
+    attempt.frame(clock.now())
+    found = open_connections(attempt.message.recipient, connections=connections, sockets=sockets, clock=clock)
     if not found:
         raise NoOpenConnection(f"{_name(attempt.message.recipient)} has no open connection")
     return found
 
 
+def open_connections(
+    recipient: Recipient, *, connections: ConnectionStore, sockets: Sockets, clock: Clock
+) -> list[Connection]:
+    """The recipient's connections that may be posted to; the others that are stored are ended."""
+    return _still_open(connections.of_recipient(recipient), connections, sockets, clock)
+
+
 def post(
     attempt: Attempt, targets: Sequence[Connection], *, connections: ConnectionStore, sockets: Sockets, clock: Clock
 ) -> Receipt:
-    """Post the message to every connection at once, and forget the connections that are gone.
-
-    A young connection's 410, a 429 and a failure are tried again for a moment before they count. A connection
-    whose life or token has ended counts as gone: a run can hold it for longer than that.
+    """Post the message to every connection at once, as `post_frame` does.
 
     Raises:
         InvalidMessage, MessageExpired: it cannot be posted, or no more.
     """
     _require_life(attempt.message, clock)
-    frame = message_frame(attempt.message, attempt=attempt.number, sent_at=clock.now())
+    return post_frame(attempt.frame(clock.now()), targets, connections=connections, sockets=sockets, clock=clock)
+
+
+def post_frame(
+    frame: bytes,
+    targets: Sequence[Connection],
+    *,
+    connections: ConnectionStore,
+    sockets: Sockets,
+    clock: Clock,
+    again_after: Sequence[float] = POST_AGAIN_AFTER_SECONDS,
+) -> Receipt:
+    """Post a frame to every connection at once, and forget the connections that are gone.
+
+    A young connection's 410, a 429 and a failure are tried again for a moment before they count. A connection
+    whose life or token has ended counts as gone: a run can hold it for longer than that.
+
+    Raises:
+        InvalidMessage: API Gateway finds it too large.
+    """
     results = {target.connection_id: PostResult.GONE for target in targets}
     pending = _still_open(targets, connections, sockets, clock)
-    for delay in (0.0, *POST_AGAIN_AFTER_SECONDS):
+    for delay in (0.0, *again_after):
         if not pending:
             break
         if delay:
@@ -167,7 +229,7 @@ def post(
         # Their age when the post is made: by the time of the answer a handshake may have ended.
         now = clock.now()
         young = {target.connection_id for target in pending if target.is_young(now)}
-        answers = _at_once(lambda target: sockets.post(target, frame), pending)
+        answers = at_once(lambda target: sockets.post(target, frame), pending)
         again = []
         for target, result in zip(pending, answers, strict=True):
             results[target.connection_id] = result
@@ -186,7 +248,9 @@ def park_for_reconnect(
     attempt: Attempt,
     waiting: Waiting,
     *,
-    tried: Iterable[str],
+    tried: Collection[str],
+    tried_at: datetime,
+    unacknowledged: bool,
     max_attempts: int,
     connections: ConnectionStore,
     callbacks: CallbackStore,
@@ -197,25 +261,37 @@ def park_for_reconnect(
 
     The callback is written before the connections are read again, and a connection is written before its
     wake reads the callbacks: whichever comes second sees the other, so no wake-up is lost. A connection that was
-    just tried is none to go on with, unless it is so young that its handshake may not have ended.
+    just tried is none to go on with, unless it was so young then that its handshake may not have ended; that is said
+    of it once, or a client that never acknowledges would use up the attempts. An acknowledgement that came after its
+    time is kept and looked for in the same order, so that is not lost either.
+
+    Args:
+        tried: the connections that were just posted to.
+        tried_at: when that began.
+        unacknowledged: they took the message, and nobody acknowledged it in time.
 
     Raises:
         AttemptsExhausted, MessageExpired: there is nothing to wait for.
     """
     message = attempt.message
-    if attempt.number >= max_attempts:
-        raise AttemptsExhausted(f"{attempt.number} attempts were made, which is all that a message gets")
-    _require_life(message, clock)
     callback = waiting.callback(attempt, clock.now())
-    if not callbacks.park_for_reconnect(callback):
+    in_vain = _why_not_wait(attempt, max_attempts, clock)
+    if in_vain is None and not callbacks.park_for_reconnect(callback):
         return
+    if message.envelope.ack == "client" and (late := callbacks.kept_acknowledgement(callback)):
+        _complete(callback, acknowledged_late(late), tokens=tokens, remove=callbacks.remove_reconnect)
+        return
+    if in_vain is not None:
+        raise in_vain
     now = clock.now()
-    known = set(tried)
+    there = [connection for connection in connections.of_recipient(message.recipient) if connection.is_open(now)]
     missed = [
         connection
-        for connection in connections.of_recipient(message.recipient)
-        if connection.is_open(now) and (connection.connection_id not in known or connection.is_young(now))
+        for connection in there
+        if connection.connection_id not in tried or (connection.is_young(tried_at) and connection.stale_since is None)
     ]
+    if unacknowledged:
+        _mark_stale([connection for connection in there if connection.connection_id in tried], connections, now)
     if missed:
         _complete(callback, woken(missed, by="recheck"), tokens=tokens, remove=callbacks.remove_reconnect)
 
@@ -225,22 +301,25 @@ def wake(
 ) -> int:
     """Wake every run that waits for the recipient of these connections, and count them.
 
-    All connections are of one recipient. Waking a run that waits no more changes nothing.
+    All connections are of one recipient. Waking a run that waits no more changes nothing. The runs of ordered
+    messages are woken one after the other, in their order.
 
     Raises:
         ServiceUnavailable: also when the time is up; those that were woken are not met again.
     """
     output = woken(arrived, by="reconnect")
 
-    def wake_one(callback: Callback) -> bool:
-        return _complete(callback, output, tokens=tokens, remove=callbacks.remove_reconnect)
+    def wake_all(some: Sequence[Callback]) -> int:
+        return sum(_complete(callback, output, tokens=tokens, remove=callbacks.remove_reconnect) for callback in some)
 
     count = 0
     waiting = callbacks.waiting_for_reconnect(arrived[0].recipient)
     while some := list(islice(waiting, WAKES_A_ROUND)):
         if not has_time():
             raise ServiceUnavailable(f"{count} runs were woken, and the time is up")
-        count += sum(_at_once(wake_one, some))
+        ordered = [callback for callback in some if callback.sequence is not None]
+        others = [[callback] for callback in some if callback.sequence is None]
+        count += sum(at_once(wake_all, [*([ordered] if ordered else []), *others]))
     return count
 
 
@@ -269,16 +348,19 @@ def acknowledge(
     *,
     sender: Recipient,
     connection_id: str,
+    connections: ConnectionStore,
     callbacks: CallbackStore,
     tokens: TaskTokens,
     clock: Clock,
-) -> int:
-    """Complete the runs that wait for these acknowledgements, and count them.
+) -> list[Callback]:
+    """Complete the runs that wait for these acknowledgements, and answer what they waited with.
 
     An id that nobody waits for, or that waits for another recipient, changes nothing: the client may
-    acknowledge twice, and late.
+    acknowledge twice. It may also be late: then the run waits for a reconnect by now, or is about to, and need not
+    post again.
     """
-    acknowledged = 0
+    completed = []
+    came_again = False
     for message_id in message_ids:
         output = {
             "status": "acknowledged",
@@ -289,8 +371,35 @@ def acknowledge(
         for callback in callbacks.waiting_for_acknowledgement(sender.user, message_id):
             if callback.recipient != sender:
                 continue
-            acknowledged += _complete(callback, output, tokens=tokens, remove=callbacks.remove_acknowledgement)
-    return acknowledged
+            in_time = tokens.succeed(callback.task_token, output)
+            if in_time:
+                with suppress(StoreUnavailable):  # a callback left behind does no harm
+                    callbacks.remove_acknowledgement(callback)
+            if in_time or _complete_late(callback, output, callbacks=callbacks, tokens=tokens):
+                completed.append(callback)
+                came_again |= callback.attempt > 1 or not in_time
+    if came_again:
+        with suppress(StoreUnavailable):  # it is for people to see
+            connections.mark_active(sender, connection_id)
+    return completed
+
+
+def _complete_late(callback: Callback, output: dict[str, Any], *, callbacks: CallbackStore, tokens: TaskTokens) -> bool:
+    """Complete the wait for a reconnect instead.
+
+    The acknowledgement is kept before that wait is looked for, and the run parks before it looks for the
+    acknowledgement: whichever comes second sees the other. What neither sees, the run's next wait does.
+    """
+    callbacks.keep_acknowledgement(callback, output)
+    parked = callbacks.reconnect_of(callback)
+    return parked is not None and _complete(
+        parked, acknowledged_late(output), tokens=tokens, remove=callbacks.remove_reconnect
+    )
+
+
+def acknowledged_late(output: dict[str, Any]) -> dict[str, Any]:
+    """What a run that waits goes on with when its acknowledgement has come after all."""
+    return {"acknowledgement": output}
 
 
 def woken(connections: Sequence[Connection], *, by: str) -> dict[str, Any]:
@@ -308,10 +417,10 @@ def _complete(
     return went_on
 
 
-def _at_once(call: Callable[[T], R], items: Sequence[T]) -> list[R]:
+def at_once(call: Callable[[T], R], items: Sequence[T]) -> list[R]:
     """Make these calls at the same moment, as far as there are threads; the results are in the items' order."""
-    if len(items) == 1:
-        return [call(items[0])]
+    if len(items) < 2:
+        return [call(item) for item in items]
     with ThreadPoolExecutor(min(len(items), CALLS_AT_ONCE)) as pool:
         return list(pool.map(call, items))
 
@@ -336,9 +445,27 @@ def _forget(connection: Connection, connections: ConnectionStore) -> None:
         connections.delete(connection.recipient, connection.connection_id)
 
 
+def _mark_stale(unheard_of: Iterable[Connection], connections: ConnectionStore, since: datetime) -> None:
+    with suppress(StoreUnavailable):  # the run waits already
+        for connection in unheard_of:
+            connections.mark_stale(connection.recipient, connection.connection_id, since)
+
+
+def _why_not_wait(attempt: Attempt, max_attempts: int, clock: Clock) -> AttemptsExhausted | MessageExpired | None:
+    if attempt.number >= max_attempts:
+        return AttemptsExhausted(f"{attempt.number} attempts were made, which is all that a message gets")
+    return _expired(attempt.message, clock)
+
+
 def _require_life(message: Message, clock: Clock) -> None:
-    if clock.now() >= message.expires_at:
-        raise MessageExpired(f"its life ended at {timestamp(message.expires_at)}")
+    if expired := _expired(message, clock):
+        raise expired
+
+
+def _expired(message: Message, clock: Clock) -> MessageExpired | None:
+    if clock.now() < message.expires_at:
+        return None
+    return MessageExpired(f"its life ended at {timestamp(message.expires_at)}")
 
 
 def _name(recipient: Recipient) -> str:

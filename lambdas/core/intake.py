@@ -1,33 +1,109 @@
-"""How a message comes in through the queue: from SNS (attributes and a body) or as a whole envelope."""
+"""How messages come in, whichever way: they are read, attempted at once, and handed to a run if that does not do.
 
-import hashlib
+A message to someone who is there is posted here, together with the others for them, and is never a run. A run is
+started for what missed, and for what asks for one. The order is post, start, answer: who dies in between is asked again
+by the queue or by the backend, under the same id.
+"""
+
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from enum import StrEnum
+from functools import partial
 from typing import Any
 
-from lambdas.core.errors import InvalidMessage
-from lambdas.core.frames import message_frame
+from lambdas.core.delivery import Receipt, at_once, number_of, open_connections, post_frame
+from lambdas.core.errors import InvalidMessage, RingbackError, ServiceUnavailable
+from lambdas.core.frames import batch_frames, message_frame
 from lambdas.core.model import Message, timestamp
-from ringback.envelope import MAX_TTL_SECONDS
+from lambdas.core.ports import Clock, ConnectionStore, Deliveries, Sequences, Sockets, Start
+from ringback.envelope import MAX_TTL_SECONDS, Recipient
+from ringback.names import execution_name
+
+# The run is there to try for longer.
+POST_AGAIN_AFTER_SECONDS = (0.1, 0.2)
+# What is begun has to come to its end, also when the services do not answer: three posts and then a start, or a start.
+SECONDS_FOR_AN_ATTEMPT = 22
+SECONDS_FOR_A_START = 9
 
 _RECIPIENT_ATTRIBUTES = ("user", "context", "contextId")
 _NUMBERS = frozenset({"ackTimeoutSeconds", "ttlSeconds", "sequence"})
-_BOOLEANS = frozenset({"isFinal"})
-_EXECUTION_NAME = re.compile(r"[A-Za-z0-9_-]{1,80}")
+_BOOLEANS = frozenset({"isFinal", "ordered", "track"})
+# What tracing libraries put beside `traceparent` into every message that they see.
+_NOT_OURS = frozenset(
+    {"tracestate", "baggage", "b3", "x-amzn-trace-id", "awstraceheader", "_datadog", "sentry-trace", "newrelic"}
+)
+# They may differ in what is the same message: its life can be counted from now, and each sending has a span of its own.
+_NOT_THE_MESSAGE = frozenset({"expiresAt", "ttlSeconds", "traceparent"})
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """What starts a run: its name, and the envelope with its id and its end of life filled in."""
+    """A message that was read: the name of its run, and the envelope with its id and its end of life filled in."""
 
+    message: Message
     execution_name: str
     envelope_json: str
 
 
-def accept(body: str, attributes: Mapping[str, str], *, queue_message_id: str, sent_at: datetime) -> Accepted:
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """One message of the queue, as it came."""
+
+    body: str
+    attributes: Mapping[str, str]
+    message_id: str
+    sent_at: datetime
+
+
+class Status(StrEnum):
+    """What became of a message that was handed over."""
+
+    DELIVERED = "delivered"
+    STARTED = "started"
+    DUPLICATE = "duplicate"
+    CONFLICT = "conflict"
+    INVALID = "invalid"
+    UNAVAILABLE = "unavailable"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The answer for one message. ``execution_name`` is that of the run that carries it, if one does.
+
+    ``message`` is what was read, unless it could not be.
+    """
+
+    status: Status
+    id: str | None
+    execution_name: str | None = None
+    detail: str | None = None
+    message: Message | None = field(default=None, compare=False, repr=False)
+
+
+def read(value: Any, *, fallback_id: str, accepted_at: datetime) -> Accepted:
+    """Read an envelope in its JSON form.
+
+    Raises:
+        InvalidMessage: what is wrong with it.
+    """
+    # A life that is counted from here, not from the start of the run, includes the time in the queue.
+    message = Message.accept(
+        value, fallback_id=fallback_id, accepted_at=accepted_at, default_ttl_seconds=MAX_TTL_SECONDS
+    )
+    message_frame(message, attempt=1, sent_at=accepted_at)
+    # The state machine reads the same fields, and for JSONata a null is there.
+    given = {name: item for name, item in value.items() if item is not None or name == "payload"}
+    envelope = {**given, "id": message.id}
+    if envelope.pop("ttlSeconds", None) is not None:
+        envelope["expiresAt"] = timestamp(message.expires_at)
+    text = json.dumps(envelope, ensure_ascii=False, separators=(",", ":"))
+    return Accepted(message, execution_name(message.id), text)
+
+
+def read_queued(queued: Queued) -> Accepted:
     """Read one queue message.
 
     With a `user`, `context` or `contextId` attribute the body is the payload (JSON if it is JSON, else text) and the
@@ -37,36 +113,196 @@ def accept(body: str, attributes: Mapping[str, str], *, queue_message_id: str, s
     Raises:
         InvalidMessage: what is wrong with it.
     """
-    value = _from_attributes(body, attributes) if set(attributes) & set(_RECIPIENT_ATTRIBUTES) else _from_body(body)
-    # A life that is counted from here, not from the start of the run, includes the time in the queue.
-    message = Message.accept(
-        value, fallback_id=queue_message_id, accepted_at=sent_at, default_ttl_seconds=MAX_TTL_SECONDS
-    )
-    message_frame(message, attempt=1, sent_at=sent_at)
-    # The state machine reads the same fields, and for JSONata a null is there.
-    given = {name: item for name, item in value.items() if item is not None or name == "payload"}
-    envelope = {**given, "id": message.id}
-    if envelope.pop("ttlSeconds", None) is not None:
-        envelope["expiresAt"] = timestamp(message.expires_at)
-    return Accepted(execution_name(message.id), json.dumps(envelope, ensure_ascii=False, separators=(",", ":")))
+    by_attributes = not set(_RECIPIENT_ATTRIBUTES).isdisjoint(queued.attributes)
+    value = _from_attributes(queued.body, queued.attributes) if by_attributes else _from_body(queued.body)
+    return read(value, fallback_id=queued.message_id, accepted_at=queued.sent_at)
 
 
-def execution_name(message_id: str) -> str:
-    """Name the run of a message: its id where Step Functions allows that as a name, else the id's hash."""
-    if _EXECUTION_NAME.fullmatch(message_id):
-        return message_id
-    return f"sha256-{hashlib.sha256(message_id.encode()).hexdigest()}"
+@dataclass(frozen=True)
+class Intake:
+    """The way in. ``posts`` tells afterwards what became of the posts, ``errors`` why first attempts could not be made.
+
+    ``seconds_left`` says how much time there is: who is cut off cannot answer for what is done, and all of it would be
+    done again. What there is no time to attempt goes to a run; what there is no time to start is unavailable.
+    """
+
+    every_message_is_a_run: bool
+    connections: ConnectionStore
+    sockets: Sockets
+    sequences: Sequences
+    deliveries: Deliveries
+    clock: Clock
+    seconds_left: Callable[[], float]
+    posts: Receipt = field(default_factory=Receipt)
+    errors: list[str] = field(default_factory=list)
+
+    def take(self, messages: Sequence[Accepted | Answer]) -> list[Answer]:
+        """Deliver these messages, or have runs deliver them; the answers are in the messages' order.
+
+        What could not be read stands there with its answer, which stays as it is.
+        """
+        answers: dict[int, Answer] = {}
+        fresh: dict[int, Accepted] = {}
+        first: dict[str, int] = {}
+        again: dict[int, int] = {}
+        for index, message in enumerate(messages):
+            if isinstance(message, Answer):
+                answers[index] = message
+                continue
+            earlier = first.setdefault(message.execution_name, index)
+            if earlier == index:
+                fresh[index] = message
+            elif same_message(fresh[earlier].envelope_json, message.envelope_json):
+                again[index] = earlier
+            else:
+                answers[index] = _started(message, Start.ID_TAKEN)
+        for index in self._attempt_all(fresh):
+            delivered = fresh.pop(index).message
+            answers[index] = Answer(Status.DELIVERED, delivered.id, message=delivered)
+        answers.update(self._start_all(fresh))
+        for index, earlier in again.items():
+            answer = answers[earlier]
+            done = answer.status in {Status.DELIVERED, Status.STARTED}
+            answers[index] = replace(answer, status=Status.DUPLICATE) if done else answer
+        return [answers[index] for index in range(len(messages))]
+
+    def take_values(self, values: Sequence[Any], new_id: Callable[[], str]) -> list[Answer]:
+        """Take envelopes in their JSON form; the answers are in their order."""
+        now = self.clock.now()
+        return self.take(
+            [
+                _read_or_why_not(partial(read, value, fallback_id=new_id(), accepted_at=now), _id(value))
+                for value in values
+            ]
+        )
+
+    def take_queued(self, queued: Sequence[Queued]) -> list[Answer]:
+        """Take messages of the queue; the answers are in their order."""
+        return self.take([_read_or_why_not(partial(read_queued, message)) for message in queued])
+
+    def _attempt_all(self, messages: Mapping[int, Accepted]) -> list[int]:
+        """Post what may do without a run; answers what of it a connection took."""
+        alone = {
+            index: accepted
+            for index, accepted in messages.items()
+            if not (self.every_message_is_a_run or accepted.message.envelope.wants_a_run)
+        }
+        return [index for delivered in at_once(self._attempt, _by_recipient(alone)) for index in delivered]
+
+    def _attempt(self, group: Mapping[int, Accepted]) -> list[int]:
+        """Post the messages of one recipient together; answers which of them a connection took.
+
+        Whatever goes wrong is the run's to meet again, and to retry for as long as the message lives.
+        """
+        delivered: list[int] = []
+        try:
+            for indices in self._posted(group):
+                delivered += indices
+        except Exception as error:  # noqa: BLE001 - see above
+            self.errors.append(_reason(error))
+        return delivered
+
+    def _posted(self, group: Mapping[int, Accepted]) -> Iterator[list[int]]:
+        now = self.clock.now()
+        alive = {index: each.message for index, each in group.items() if now < each.message.expires_at}
+        if not alive or not self._has_time_to_attempt():
+            return
+        recipient = next(iter(alive.values())).recipient
+        outside: Any = {"connections": self.connections, "sockets": self.sockets, "clock": self.clock}
+        targets = open_connections(recipient, **outside)
+        if not targets:
+            return
+        pending = list(alive)
+        for count, frame in batch_frames(message_frame(each, attempt=1, sent_at=now) for each in alive.values()):
+            receipt = post_frame(frame, targets, again_after=POST_AGAIN_AFTER_SECONDS, **outside)
+            self.posts.add(receipt)
+            if not receipt.posted:
+                return
+            yield pending[:count]
+            pending = pending[count:]
+            if not self._has_time_to_attempt():
+                return
+
+    def _start_all(self, messages: Mapping[int, Accepted]) -> dict[int, Answer]:
+        """Start runs: those of ordered messages of one recipient one after the other, all others at once."""
+        ordered = {index: each for index, each in messages.items() if each.message.envelope.ordered}
+        others = [{index: each} for index, each in messages.items() if index not in ordered]
+        answers: dict[int, Answer] = {}
+        for some in at_once(self._start_one_by_one, [*_by_recipient(ordered), *others]):
+            answers.update(some)
+        return answers
+
+    def _start_one_by_one(self, lane: Mapping[int, Accepted]) -> dict[int, Answer]:
+        answers: dict[int, Answer] = {}
+        for index, accepted in lane.items():
+            try:
+                if self.seconds_left() < SECONDS_FOR_A_START:
+                    raise ServiceUnavailable("there was no time left to start it")  # noqa: TRY301
+                start = self.deliveries.start(accepted.execution_name, accepted.envelope_json)
+                answers[index] = _started(accepted, start)
+                if start is Start.STARTED:
+                    # Before the next one starts, so that the numbers have their order. The run would number itself.
+                    number_of(accepted.message, accepted.execution_name, self.sequences)
+            except Exception as error:  # noqa: BLE001 - one message must not hold up the others
+                answers.setdefault(index, _unavailable(accepted, error))
+                break
+        for index, accepted in lane.items():
+            # It has to come after one that could not be started, or that has no number yet.
+            answers.setdefault(index, _unavailable(accepted, ServiceUnavailable("an ordered message goes before it")))
+        return answers
+
+    def _has_time_to_attempt(self) -> bool:
+        return self.seconds_left() > SECONDS_FOR_AN_ATTEMPT
+
+
+def _read_or_why_not(read_it: Callable[[], Accepted], given_id: str | None = None) -> Accepted | Answer:
+    try:
+        return read_it()
+    except InvalidMessage as error:
+        return Answer(Status.INVALID, given_id, detail=str(error))
+    except Exception as error:  # noqa: BLE001 - one message must not hold up the others
+        return Answer(Status.UNAVAILABLE, given_id, detail=_reason(error))
+
+
+def _id(value: Any) -> str | None:
+    given = value.get("id") if isinstance(value, dict) else None
+    return given if isinstance(given, str) else None
+
+
+def _started(accepted: Accepted, start: Start) -> Answer:
+    message, run = accepted.message, accepted.execution_name
+    if start is Start.ID_TAKEN:
+        detail = "id: another message has it; an id names one message for one recipient"
+        return Answer(Status.CONFLICT, message.id, detail=detail, message=message)
+    status = Status.STARTED if start is Start.STARTED else Status.DUPLICATE
+    return Answer(status, message.id, run, message=message)
+
+
+def _unavailable(accepted: Accepted, error: Exception) -> Answer:
+    return Answer(Status.UNAVAILABLE, accepted.message.id, detail=_reason(error), message=accepted.message)
+
+
+def _reason(error: Exception) -> str:
+    # Of an error that nobody thought of only the kind is known to be no secret.
+    return str(error) if isinstance(error, RingbackError) else type(error).__name__
+
+
+def _by_recipient(messages: Mapping[int, Accepted]) -> list[dict[int, Accepted]]:
+    groups: dict[Recipient, dict[int, Accepted]] = {}
+    for index, accepted in messages.items():
+        groups.setdefault(accepted.message.recipient, {})[index] = accepted
+    return list(groups.values())
 
 
 def same_message(one_json: str, other_json: str) -> bool:
-    """Whether two envelopes are one message; its end of life may be another each time that it counts from now."""
-    return _without_its_end(one_json) == _without_its_end(other_json)
+    """Whether two envelopes are one message."""
+    return _what_it_is(one_json) == _what_it_is(other_json)
 
 
-def _without_its_end(envelope_json: str) -> str:
+def _what_it_is(envelope_json: str) -> str:
     envelope = json.loads(envelope_json)
     if isinstance(envelope, dict):
-        envelope = {name: item for name, item in envelope.items() if name not in {"expiresAt", "ttlSeconds"}}
+        envelope = {name: item for name, item in envelope.items() if name not in _NOT_THE_MESSAGE}
     return json.dumps(envelope, sort_keys=True)  # as text: in Python, true is 1
 
 
@@ -83,7 +319,7 @@ def _from_body(body: str) -> dict[str, Any]:
 
 
 def _from_attributes(body: str, attributes: Mapping[str, str]) -> dict[str, Any]:
-    rest = dict(attributes)
+    rest = {name: text for name, text in attributes.items() if name.lower() not in _NOT_OURS}
     if twice := {"recipient", "payload"} & set(rest):
         raise InvalidMessage(f"{', '.join(sorted(twice))}: no attribute; the body is the payload")
     recipient = {name: rest.pop(name) for name in _RECIPIENT_ATTRIBUTES if name in rest}

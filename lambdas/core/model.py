@@ -1,6 +1,7 @@
 """What the rules speak about: a message on its way, a connection, a callback."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
@@ -24,7 +25,9 @@ class Connection:
     """One open WebSocket of a recipient.
 
     ``endpoint`` is the base URL of the management API that can post to it. Times are UTC;
-    ``expires_at`` is the end of the row's life, ``token_expires_at`` that of the token it was opened with.
+    ``expires_at`` is the end of the row's life, ``token_expires_at`` that of the token it was opened with, and
+    ``attributes`` are what that token said of its bearer. ``in_conversation``: the token named this conversation.
+    ``stale_since``: it took a message then, and nobody acknowledged it.
     """
 
     recipient: Recipient
@@ -33,6 +36,9 @@ class Connection:
     connected_at: datetime
     expires_at: datetime
     token_expires_at: datetime | None
+    attributes: Mapping[str, str] = field(default_factory=dict, hash=False)
+    in_conversation: bool = False
+    stale_since: datetime | None = None
 
     def is_open(self, now: datetime) -> bool:
         """Whether it may be posted to. DynamoDB deletes expired rows late, so the clock decides."""
@@ -70,6 +76,7 @@ class Callback:
     """A stored task token: a run that waits for a reconnect or for an acknowledgement of one message.
 
     ``entry`` orders the tokens of one run: of two, the greater one belongs to the state that was entered later.
+    ``sequence`` is an ordered message's number, ``attempt`` counts from 1, ``accepted_at`` is the message's own.
     """
 
     recipient: Recipient
@@ -79,6 +86,9 @@ class Callback:
     task_token: str
     since: datetime
     expires_at: datetime
+    accepted_at: datetime
+    attempt: int
+    sequence: int | None = None
 
     def __repr__(self) -> str:
         """Leave the token out: whoever has it can complete the run."""
@@ -91,6 +101,7 @@ class Message:
 
     id: str
     envelope: envelope.Envelope
+    accepted_at: datetime
     expires_at: datetime
 
     @property
@@ -119,6 +130,7 @@ class Message:
         return cls(
             id=parsed.id or fallback_id,
             envelope=parsed,
+            accepted_at=accepted_at,
             expires_at=parsed.expires_at or accepted_at + life,
         )
 

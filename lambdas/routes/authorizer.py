@@ -34,6 +34,8 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
     except Forbidden as refusal:
         logger.info("denied: %s", refusal, extra={"user": refusal.user})
         return _policy("Deny", event, refusal.user, {"reason": str(refusal)})
+    if grant.left_out:
+        logger.warning("no attributes: too large, or no text", extra={"claims": grant.left_out, "user": grant.user})
     return _policy("Allow", event, grant.user, grant.as_context())
 
 

@@ -6,8 +6,9 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from lambdas import settings
 from lambdas.adapters.tables import ConnectionTable
+from lambdas.core.clock import SystemClock
 from lambdas.core.errors import ServiceUnavailable
-from lambdas.observability import Metric, count, instrumented
+from lambdas.observability import Metric, count, instrumented, measure
 from lambdas.routes import requests
 
 
@@ -20,4 +21,6 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     except ServiceUnavailable as error:
         return requests.unavailable(error)
     count(Metric.DISCONNECTED if known else Metric.NOT_FOUND)
+    if known:
+        measure(Metric.CONNECTION_TIME, since=known.connected_at, until=SystemClock().now())
     return requests.answer(200)

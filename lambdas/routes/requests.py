@@ -31,7 +31,8 @@ def connection(event: dict[str, Any], *, now: datetime, life: timedelta, endpoin
     The event's own domain is none: behind a custom domain the management API is not at its domain and stage.
     """
     request = event["requestContext"]
-    token_expires_at = request["authorizer"].get("tokenExpiresAt")
+    granted = request["authorizer"]
+    token_expires_at = granted.get("tokenExpiresAt")
     return Connection(
         recipient=recipient(event),
         connection_id=connection_id(event),
@@ -39,6 +40,8 @@ def connection(event: dict[str, Any], *, now: datetime, life: timedelta, endpoin
         connected_at=now,
         expires_at=now + life,
         token_expires_at=datetime.fromtimestamp(int(token_expires_at), UTC) if token_expires_at else None,
+        attributes=json.loads(granted.get("attributes") or "{}"),
+        in_conversation=granted.get("inConversation") == "true",
     )
 
 

@@ -6,7 +6,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from lambdas import settings
 from lambdas.adapters.management_api import ManagementApi
-from lambdas.adapters.tables import CallbackTable, ConnectionTable
+from lambdas.adapters.tables import CallbackTable, ConnectionTable, SequenceTable
 from lambdas.core import delivery
 from lambdas.core.clock import SystemClock
 from lambdas.core.errors import ConnectionGone, InvalidMessage, MessageExpired, PostThrottled, Superseded
@@ -17,7 +17,11 @@ from lambdas.observability import count_posts, instrumented
 def handler(event: dict[str, Any], context: LambdaContext) -> None:
     """Answer nothing: the acknowledgement carries the run's output."""
     environment = settings.load(settings.PostAndAwaitAcknowledgement)
-    attempt = delivery.Attempt.from_task(event, default_ttl_seconds=environment.default_ttl_seconds)
+    attempt = delivery.Attempt.from_task(
+        event,
+        default_ttl_seconds=environment.default_ttl_seconds,
+        sequences=SequenceTable(environment.sequences_table_name),
+    )
     clock = SystemClock()
     callbacks = CallbackTable(environment.callbacks_table_name)
     with delivery.awaiting_acknowledgement(

@@ -1,4 +1,4 @@
-"""ingest: start a run for each message on the queue."""
+"""ingest: deliver what the queue brings, or start runs that will."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -6,48 +6,48 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from lambdas import settings
+from lambdas.adapters import wiring
 from lambdas.adapters.queues import IngestDeadLetterQueue
-from lambdas.adapters.runs import DeliveryMachine
-from lambdas.core import intake
-from lambdas.core.errors import InvalidMessage, ServiceUnavailable
-from lambdas.core.ports import Start
-from lambdas.observability import Metric, count, instrumented, logger
+from lambdas.core.errors import ServiceUnavailable
+from lambdas.core.intake import Answer, Queued, Status
+from lambdas.observability import Metric, count, count_intake, instrumented, logger, names
 
 
 @instrumented()
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Answer the messages that the queue has to bring again."""
     environment = settings.load(settings.Ingest)
-    deliveries = DeliveryMachine(environment.delivery_state_machine_arn)
-    rejected = IngestDeadLetterQueue(environment.ingest_dead_letter_queue_url)
+    intake = wiring.intake(environment, context)
+    queued = [_queued(record) for record in event["Records"]]
+    answers = intake.take_queued(queued)
+    count_intake(intake, answers)
+    set_aside = IngestDeadLetterQueue(environment.ingest_dead_letter_queue_url)
     failures = []
-    for record in event["Records"]:
-        try:
-            _take(record, deliveries, rejected)
-        except Exception as error:  # noqa: BLE001 - one message must not hold up the others
-            reason = str(error) if isinstance(error, ServiceUnavailable) else type(error).__name__
-            logger.warning("the queue brings the message again", extra={"reason": reason})
-            count(Metric.ERRORS)
-            failures.append({"itemIdentifier": record["messageId"]})
+    for message, answer in zip(queued, answers, strict=True):
+        if not _is_settled(message, answer, set_aside):
+            failures.append({"itemIdentifier": message.message_id})
     return {"batchItemFailures": failures}
 
 
-def _take(record: dict[str, Any], deliveries: DeliveryMachine, rejected: IngestDeadLetterQueue) -> None:
+def _queued(record: dict[str, Any]) -> Queued:
     attributes = {name: str(value.get("stringValue", "")) for name, value in record["messageAttributes"].items()}
     sent_at = datetime.fromtimestamp(int(record["attributes"]["SentTimestamp"]) / 1000, UTC)
-    try:
-        accepted = intake.accept(record["body"], attributes, queue_message_id=record["messageId"], sent_at=sent_at)
-    except InvalidMessage as error:
-        _reject(record, str(error), rejected)
-        return
-    started = deliveries.start(accepted.execution_name, accepted.envelope_json)
-    if started is Start.ID_TAKEN:
-        _reject(record, "id: another message has it; an id names one message for one recipient", rejected)
-        return
-    count(Metric.ACCEPTED if started is Start.STARTED else Metric.DUPLICATES)
+    return Queued(record["body"], attributes, record["messageId"], sent_at)
 
 
-def _reject(record: dict[str, Any], reason: str, rejected: IngestDeadLetterQueue) -> None:
-    rejected.put(record["body"], reason)
-    logger.error("rejected", extra={"queue_message_id": record["messageId"], "reason": reason})
-    count(Metric.REJECTED)
+def _is_settled(message: Queued, answer: Answer, set_aside: IngestDeadLetterQueue) -> bool:
+    """Set aside what will never be accepted; False if the queue has to bring it again."""
+    about = {**names(answer.message), "queue_message_id": message.message_id, "reason": answer.detail}
+    if answer.status in {Status.INVALID, Status.CONFLICT}:
+        try:
+            set_aside.put(message.body, answer.detail or "")
+        except ServiceUnavailable as error:
+            count(Metric.ERRORS)
+            about["reason"] = str(error)
+        else:
+            logger.error("rejected", extra=about)
+            return True
+    elif answer.status is not Status.UNAVAILABLE:
+        return True
+    logger.warning("the queue brings the message again", extra=about)
+    return False

@@ -1,5 +1,6 @@
 """What the scenes play on: the installation, its clients and runs, and what one scene found."""
 
+import json
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -40,6 +41,12 @@ class Finding:
         if not met:
             self.failures.append(what)
 
+    def record_no_run(self, *, lag_seconds: float) -> None:
+        """Take the figures of a scene whose messages were delivered without a run."""
+        self.billed_transitions = 0
+        self.attempts = 1
+        self.lag_ms = round(lag_seconds * 1000)
+
     def record(self, run: Run, *, lag_seconds: float | None = None) -> None:
         """Take the figures of the scene's run."""
         self.run_status = run.status
@@ -61,6 +68,27 @@ class Stage:
     def runs(self) -> Runs:
         """The delivery machine's runs."""
         return Runs(self.installation.clients.stepfunctions, self.installation.delivery_state_machine_arn)
+
+    def accept(self, *envelopes: Any) -> list[dict[str, Any]]:
+        """Hand messages to Ringback as a backend does; the answers are in their order."""
+        results: list[dict[str, Any]] = self._call(
+            self.installation.accept_function_name, {"messages": list(envelopes)}
+        )["results"]
+        return results
+
+    def post_once(self, connection_id: str, payload: Any) -> str:
+        """Post to a connection that one knows; answers what became of it."""
+        message = {"recipient": {"connectionId": connection_id}, "payload": payload}
+        return str(self._call(self.installation.post_once_function_name, message)["status"])
+
+    def _call(self, function_name: str, event: dict[str, Any]) -> dict[str, Any]:
+        answer = self.installation.clients.functions.invoke(
+            FunctionName=function_name, Payload=json.dumps(event).encode()
+        )
+        body: dict[str, Any] = json.loads(answer["Payload"].read())
+        if answer.get("FunctionError"):
+            raise RuntimeError(f"{function_name}: {body}")
+        return body
 
     def client(self, user: str, *, context_id: str = "42", token: str | None = None) -> Client:
         """A client of this user, not connected yet."""
@@ -102,11 +130,19 @@ class Stage:
             lambda: rows if len(rows := self.rows(client, user)) == count else None, f"{count} connections of {user}"
         )
 
+    def let_age(self, client: Client, user: str) -> None:
+        """Have the client's one connection be a minute older than it is: its handshake is long over."""
+        (row,) = self.await_rows(client, user, 1)
+        self._store_older(row)
+
     def lose_disconnect(self, client: Client, user: str) -> None:
         """Drop the client as if its `$disconnect` had been lost: the row of the dead connection stays."""
         (row,) = self.await_rows(client, user, 1)
         client.drop()
         self.await_rows(client, user, 0)
+        self._store_older(row)
+
+    def _store_older(self, row: dict[str, Any]) -> None:
         long_ago = str(int(row["connected_at"]["N"]) - 60_000)
         self.installation.clients.dynamodb.put_item(
             TableName=self.installation.connections_table_name, Item={**row, "connected_at": {"N": long_ago}}

@@ -11,6 +11,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from lambdas.adapters.conversations import INDEX
 from lambdas.core.clock import SystemClock
 from lambdas.observability import logger
 from tests.builders import LAMBDA_CONTEXT, NOW
@@ -39,6 +40,37 @@ def connections_table(cloud: None) -> str:
 @pytest.fixture
 def callbacks_table(cloud: None) -> str:
     return create_table("Callbacks", "caller_id", "waits_for")
+
+
+@pytest.fixture
+def sequences_table(cloud: None) -> str:
+    return create_table("Sequences", "caller_id", "position")
+
+
+@pytest.fixture
+def indexed_table(cloud: None) -> str:
+    """The connections table with its index by conversation."""
+    names = ("caller_id", "context", "conversation")
+    boto3.client("dynamodb").create_table(
+        TableName="Connections",
+        KeySchema=[
+            {"AttributeName": "caller_id", "KeyType": "HASH"},
+            {"AttributeName": "context", "KeyType": "RANGE"},
+        ],
+        AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in names],
+        GlobalSecondaryIndexes=[
+            {
+                "IndexName": INDEX,
+                "KeySchema": [
+                    {"AttributeName": "conversation", "KeyType": "HASH"},
+                    {"AttributeName": "caller_id", "KeyType": "RANGE"},
+                ],
+                "Projection": {"ProjectionType": "ALL"},
+            }
+        ],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    return "Connections"
 
 
 def create_table(name: str, partition_key: str, sort_key: str) -> str:
@@ -85,17 +117,27 @@ class Stage:
         return [json.loads(line) for line in self._log.getvalue().splitlines()]
 
     def metrics(self) -> dict[str, float]:
-        """The metrics, all counts of one namespace."""
+        """The counts, all of one namespace."""
+        return {name: sum(values) for name, (unit, values) in self._series().items() if unit == "Count"}
+
+    def durations(self) -> dict[str, tuple[str, list[float]]]:
+        """The other metrics: the unit, and what was measured."""
+        return {name: series for name, series in self._series().items() if series[0] != "Count"}
+
+    def metric_lines(self) -> list[dict[str, Any]]:
+        """The lines that the metrics are made of."""
         self._collect()
-        counts: dict[str, float] = {}
-        for blob in self._metrics:
+        return self._metrics
+
+    def _series(self) -> dict[str, tuple[str, list[float]]]:
+        series: dict[str, tuple[str, list[float]]] = {}
+        for blob in self.metric_lines():
             (directive,) = blob["_aws"]["CloudWatchMetrics"]
             assert directive["Namespace"] == "Ringback"
-            assert directive["Dimensions"] == [["service"]]
+            assert directive["Dimensions"] == [["stack", "service"]]
             for metric in directive["Metrics"]:
-                assert metric["Unit"] == "Count"
-                counts[metric["Name"]] = counts.get(metric["Name"], 0) + sum(blob[metric["Name"]])
-        return counts
+                series.setdefault(metric["Name"], (metric["Unit"], []))[1].extend(blob[metric["Name"]])
+        return series
 
     def written(self) -> str:
         """Everything that left a handler otherwise than by its answer."""

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from lambdas.adapters.tables import CallbackTable
+from lambdas.adapters.tables import CallbackTable, ConnectionTable
 from lambdas.routes import acknowledge
-from tests.builders import callback, message_event, recipient
+from tests.builders import NOW, callback, connection, message_event, recipient
 from tests.contract.conftest import SECRET, Stage
 from tests.fakes import FakeTokens
 
@@ -15,8 +15,8 @@ FORM = 'acknowledge with {"action": "ack", "id": "…"} or {"action": "ack", "id
 
 
 @pytest.fixture(autouse=True)
-def tokens(stage: Stage, callbacks_table: str, monkeypatch: pytest.MonkeyPatch) -> FakeTokens:
-    stage.set(CALLBACKS_TABLE_NAME=callbacks_table)
+def tokens(stage: Stage, connections_table: str, callbacks_table: str, monkeypatch: pytest.MonkeyPatch) -> FakeTokens:
+    stage.set(CONNECTIONS_TABLE_NAME=connections_table, CALLBACKS_TABLE_NAME=callbacks_table)
     tokens = FakeTokens(waiting={"token-1", "token-2"})
     monkeypatch.setattr(acknowledge, "WaitingRuns", lambda: tokens)
     for entry in (1, 2):
@@ -84,6 +84,23 @@ def test_only_the_recipients_own_connections_acknowledge(
 
     assert stage.call(acknowledge.handler, event)["statusCode"] == 200
     assert not tokens.outputs
+
+
+def test_a_late_acknowledgement_ends_the_wait_for_a_reconnect_and_its_connection_is_active(
+    stage: Stage, tokens: FakeTokens, connections_table: str, callbacks_table: str
+) -> None:
+    table = ConnectionTable(connections_table)
+    table.put(connection("tab"))
+    table.mark_stale(recipient(), "tab", NOW)
+    tokens.waiting = {"token-3"}
+    CallbackTable(callbacks_table).park_for_reconnect(callback("m-1", entry=3))
+
+    stage.call(acknowledge.handler, message_event('{"id": "m-1"}', "tab"))
+
+    assert tokens.outputs["token-3"]["acknowledgement"]["connectionId"] == "tab"
+    assert CallbackTable(callbacks_table).kept_acknowledgement(callback("m-1")) is not None
+    assert table.of_recipient(recipient()) == [connection("tab")]
+    assert stage.metrics() == {"Acknowledged": 1}
 
 
 def test_a_run_that_cannot_be_reached_is_a_503_and_keeps_its_callback(

@@ -13,8 +13,7 @@ from jsonata import Jsonata  # type: ignore[import-untyped]
 from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
 
 from lambdas.core import errors
-from tests.statemachine import definition
-from tests.statemachine.definition import PLACEHOLDERS, STATES, TEXT
+from tests.statemachine.definition import MACHINES, STATES, TEXT, Machine
 
 START: str = json.loads(TEXT)["StartAt"]
 TASKS = Path(__file__).parents[2] / "lambdas" / "tasks"
@@ -30,8 +29,12 @@ TOKEN_STATES = {name: state for name, state in LAMBDA_STATES.items() if state["R
 UNHEARD = {errors.Superseded.__name__}
 
 MESSAGE = "$states.context.Execution.Input"
+ASKED_FOR = re.compile(r"\$exists\(\$states\.input\.(\w+)\)")
+# What stands for the message's own number of attempts, whether or not there is one and whatever it is.
+LIMIT_OF_ANY_INPUT = f"($own := {MESSAGE}.retry.maxAttempts; $type($own) = 'number' ? $own : 1)"
 FIRST_ENTRY = f"$string($states.input) = $string({MESSAGE}) ?"
 
+of_every_machine = pytest.mark.parametrize("machine", MACHINES.values(), ids=MACHINES)
 in_every_lambda_state = pytest.mark.parametrize("name", LAMBDA_STATES)
 
 
@@ -125,38 +128,43 @@ def variables_in(value: Any) -> set[str]:
 # The text
 
 
-def test_it_is_json_that_says_nothing_twice() -> None:
+@of_every_machine
+def test_it_is_json_that_says_nothing_twice(machine: Machine) -> None:
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         names = [name for name, _ in pairs]
         assert len(names) == len(set(names)), names
         return dict(pairs)
 
-    json.loads(TEXT, object_pairs_hook=once)
+    json.loads(machine.text, object_pairs_hook=once)
 
 
-def test_the_linter_finds_nothing() -> None:
-    machine = {
+@of_every_machine
+def test_the_linter_finds_nothing(machine: Machine) -> None:
+    resource = {
         "Type": "AWS::StepFunctions::StateMachine",
         "Properties": {
-            "RoleArn": "arn:aws:iam::123456789012:role/delivery",
-            "Definition": json.loads(TEXT),
-            "DefinitionSubstitutions": dict.fromkeys(PLACEHOLDERS, "1"),
+            "RoleArn": "arn:aws:iam::123456789012:role/machine",
+            "Definition": json.loads(machine.text),
+            "DefinitionSubstitutions": dict.fromkeys(machine.placeholders, "1"),
         },
     }
 
-    found = lint(json.dumps({"AWSTemplateFormatVersion": "2010-09-09", "Resources": {"Delivery": machine}}))
+    found = lint(json.dumps({"AWSTemplateFormatVersion": "2010-09-09", "Resources": {"Machine": resource}}))
 
     # cfn-lint does not know yet that TimeoutSeconds may be an expression.
     assert [str(match) for match in found if match.path[-1] != "TimeoutSeconds"] == []
 
 
-def test_the_grammar_of_the_language_takes_it() -> None:
+@of_every_machine
+def test_the_grammar_of_the_language_takes_it(machine: Machine) -> None:
     """moto's parser is stricter than the linter's schema: it knows, for example, the jitter strategies."""
-    AmazonStateLanguageParser.parse(definition.with_values(dict.fromkeys(PLACEHOLDERS, "1")))
+    known = machine.without_what_moto_lacks()
+    AmazonStateLanguageParser.parse(known.with_values(dict.fromkeys(machine.placeholders, "1")))
 
 
-def test_every_expression_can_be_parsed() -> None:
-    expressions = list(expressions_in(STATES))
+@of_every_machine
+def test_every_expression_can_be_parsed(machine: Machine) -> None:
+    expressions = list(expressions_in(json.loads(machine.text)))
     assert len(expressions) > 20
 
     for expression in expressions:
@@ -170,15 +178,17 @@ def test_every_state_can_be_reached_and_every_target_is_a_state() -> None:
 # The habits
 
 
-@pytest.mark.parametrize("name", STATES)
-def test_a_state_and_its_rules_say_what_they_are_for(name: str) -> None:
-    for part in (STATES[name], *rules_of(STATES[name])):
-        assert part["Comment"].endswith((".", "?", "!"))
+@of_every_machine
+def test_a_state_and_its_rules_say_what_they_are_for(machine: Machine) -> None:
+    for _, state in machine.states:
+        for part in (state, *rules_of(state)):
+            assert part["Comment"].endswith((".", "?", "!"))
 
 
-def test_only_choices_are_questions() -> None:
-    assert {name for name in STATES if name.endswith("?")} == {
-        name for name, state in STATES.items() if state["Type"] == "Choice"
+@of_every_machine
+def test_only_choices_are_questions(machine: Machine) -> None:
+    assert {name for name, _ in machine.states if name.endswith("?")} == {
+        name for name, state in machine.states if state["Type"] == "Choice"
     }
 
 
@@ -195,8 +205,23 @@ def test_a_state_its_function_and_its_module_have_one_name(name: str) -> None:
     assert module_of(name).is_file()
 
 
+@of_every_machine
+def test_every_function_has_the_name_of_its_state(machine: Machine) -> None:
+    called = {
+        name: state["Arguments"]["FunctionName"]
+        for name, state in machine.states
+        if state.get("Resource", "").startswith(LAMBDA)
+    }
+
+    assert called == {name: f"${{{name.replace(' ', '')}FunctionArn}}" for name in called}
+    assert all(module_of(name).is_file() for name in called)
+
+
 def test_every_module_is_the_function_of_a_state() -> None:
-    assert {path.name for path in TASKS.glob("[!_]*.py")} == {module_of(name).name for name in LAMBDA_STATES}
+    states = [(name, state) for machine in MACHINES.values() for name, state in machine.states]
+    called = {module_of(name).name for name, state in states if state.get("Resource", "").startswith(LAMBDA)}
+
+    assert {path.name for path in TASKS.glob("[!_]*.py")} == called
 
 
 def test_the_same_thing_has_the_same_form_in_every_payload() -> None:
@@ -289,13 +314,19 @@ def test_every_field_of_the_input_that_is_read_has_been_handed_over_on_every_way
     """A field that is missing fails the run on AWS, with no dead letter."""
 
     def after(before: set[str], step: dict[str, Any]) -> set[str]:
+        if asked_for := ASKED_FOR.findall(step.get("Condition", "")):
+            return before | set(asked_for)
         if "Output" not in step:
             return before if step.get("Type") in {None, "Choice", "Wait"} and "ErrorEquals" not in step else set()
         # What is no object here is a function's answer, and that is the connections.
         return set(step["Output"]) if isinstance(step["Output"], dict) else {"connections"}
 
     read = {
-        name: {field for text in expressions_in(state) for field in re.findall(r"\$states\.input\.(\w+)", text)}
+        name: {
+            field
+            for text in expressions_in(state)
+            for field in re.findall(r"\$states\.input\.(\w+)", ASKED_FOR.sub("", text))
+        }
         for name, state in STATES.items()
     }
     # At the start there is the message instead; the next tests see to that.
@@ -328,4 +359,5 @@ def test_nothing_reads_the_fields_of_a_message_that_no_function_has_looked_at() 
 
     assert "Wait Out The Failure" in unseen
     for text in expressions_in([STATES[name] for name in unseen]):
-        assert MESSAGE not in text.replace(f"$string({MESSAGE})", "") or text.strip() == MESSAGE
+        rest = text.replace(f"$string({MESSAGE})", "").replace(LIMIT_OF_ANY_INPUT, "")
+        assert MESSAGE not in rest or text.strip() == MESSAGE

@@ -92,8 +92,27 @@ def test_allow(door: Stage) -> None:
             "Version": "2012-10-17",
             "Statement": [{"Action": "execute-api:Invoke", "Effect": "Allow", "Resource": METHOD_ARN}],
         },
-        "context": {"user": "ana", "context": "chat", "contextId": "42", "tokenExpiresAt": str(EXPIRES_AT)},
+        "context": {
+            "user": "ana",
+            "context": "chat",
+            "contextId": "42",
+            "tokenExpiresAt": str(EXPIRES_AT),
+            "attributes": "{}",
+            "inConversation": "false",
+        },
     }
+
+
+def test_claims_that_the_stage_names_come_along_and_those_that_cannot_are_named_in_the_log(door: Stage) -> None:
+    door.set(TOKEN_CONTEXTS_CLAIM="rooms", TOKEN_ATTRIBUTE_CLAIMS="plan, roles")
+    claims = CLAIMS | {"rooms": ["chat/42"], "plan": "gold", "roles": [SECRET]}
+
+    token = jwt.encode(claims, KEY, "ES256", {"kid": "one"})
+    answer = door.call(authorizer.handler, handshake(Authorization=f"Bearer {token}"))
+
+    assert (answer["context"]["attributes"], answer["context"]["inConversation"]) == ('{"plan":"gold"}', "true")
+    (line,) = door.log()
+    assert (line["level"], line["claims"], line["user"]) == ("WARNING", ["roles"], "ana")
 
 
 @pytest.mark.parametrize(

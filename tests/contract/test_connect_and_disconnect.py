@@ -55,6 +55,27 @@ def test_connecting_stores_exactly_this_row(stage: Stage, table: str) -> None:
     assert stage.metrics() == {"Connected": 1}
 
 
+def test_connecting_keeps_what_the_token_said(stage: Stage, table: str) -> None:
+    event = connect_event("Sm9tZQ=")
+    event["requestContext"]["authorizer"] |= {"attributes": '{"plan":"gold","team":"7"}', "inConversation": "true"}
+
+    stage.call(connect.handler, event)
+
+    (row,) = rows(table)
+    assert row["attributes"] == {"M": {"plan": {"S": "gold"}, "team": {"S": "7"}}}
+    assert row["conversation"] == {"S": "chat#42"}
+
+
+@pytest.mark.parametrize("said", [{}, {"attributes": "{}", "inConversation": "false"}])
+def test_a_row_whose_token_said_nothing_is_in_no_index(stage: Stage, table: str, said: dict[str, str]) -> None:
+    event = connect_event()
+    event["requestContext"]["authorizer"] |= said
+
+    stage.call(connect.handler, event)
+
+    assert {"attributes", "conversation"}.isdisjoint(rows(table)[0])
+
+
 def test_a_stage_that_names_no_endpoint_connects_nobody(stage: Stage, table: str) -> None:
     stage.set(MANAGEMENT_ENDPOINT="")
 

@@ -1,27 +1,30 @@
-"""`ingest` as SQS calls it: runs for what it can read, the dead letter queue for what it cannot."""
+"""`ingest` as SQS calls it: posts and runs for what it can read, the dead letter queue for what it cannot."""
 
 import json
-from types import SimpleNamespace
 from typing import Any
 
 import boto3
 import pytest
 
 from lambdas.core import intake
+from lambdas.core.intake import Queued
 from lambdas.triggers import ingest
 from tests.builders import NOW, envelope, queue_record
 from tests.contract.conftest import SECRET, Stage
+from tests.contract.ways_in import Outside, complaints, wired
 from tests.fakes import FakeDeliveries
 
 ANA: dict[str, Any] = {"user": "ana", "context": "chat", "contextId": "42"}
 
 
 @pytest.fixture(autouse=True)
-def deliveries(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> FakeDeliveries:
-    stage.set(DELIVERY_STATE_MACHINE_ARN="arn:aws:states:eu-central-1:123456789012:stateMachine:Delivery")
-    deliveries = FakeDeliveries()
-    monkeypatch.setattr(ingest, "DeliveryMachine", lambda arn: deliveries)
-    return deliveries
+def outside(stage: Stage, connections_table: str, sequences_table: str, monkeypatch: pytest.MonkeyPatch) -> Outside:
+    return wired(stage, monkeypatch, connections_table=connections_table, sequences_table=sequences_table)
+
+
+@pytest.fixture
+def deliveries(outside: Outside) -> FakeDeliveries:
+    return outside.deliveries
 
 
 @pytest.fixture(autouse=True)
@@ -62,6 +65,20 @@ def test_a_run_for_each_message_in_whichever_form(stage: Stage, deliveries: Fake
     assert stage.metrics() == {"Accepted": 2}
 
 
+def test_a_batch_for_someone_online_is_one_frame_and_no_run(stage: Stage, outside: Outside) -> None:
+    outside.connect()
+    records = [queue_record(json.dumps(envelope(id=f"m-{n}", payload=SECRET)), f"q-{n}") for n in range(3)]
+    records[2]["attributes"]["SentTimestamp"] = str(int(NOW.timestamp() * 1000) - 250)
+
+    assert take(stage, *records) == []
+
+    (frame,) = outside.sockets.posts["tab"]
+    assert [each["id"] for each in json.loads(frame)["messages"]] == ["m-0", "m-1", "m-2"]
+    assert outside.deliveries.runs == {}
+    assert stage.metrics() == {"Accepted": 3, "Delivered": 3, "Posted": 1}
+    assert stage.durations() == {"DeliveryTime": ("Milliseconds", [0, 0, 250])}
+
+
 def test_a_message_that_was_accepted_before_is_success(stage: Stage, deliveries: FakeDeliveries) -> None:
     again = json.dumps(envelope(payload="first", ttlSeconds=60))
     take(stage, queue_record(again))
@@ -84,7 +101,7 @@ def test_an_id_that_another_message_has_is_rejected(
 
     assert json.loads(deliveries.runs["m-1"])["payload"] == "first"
     assert kept(dead_letters) == [(taken, "id: another message has it; an id names one message for one recipient")]
-    assert stage.metrics() == {"Accepted": 1, "Rejected": 1}
+    assert stage.metrics() == {"Accepted": 1, "Conflicts": 1}
 
 
 def test_only_what_could_not_be_started_is_brought_again(stage: Stage, deliveries: FakeDeliveries) -> None:
@@ -97,25 +114,27 @@ def test_only_what_could_not_be_started_is_brought_again(stage: Stage, deliverie
 
     assert deliveries.runs.keys() == {"m-1", "m-3"}
     assert stage.metrics() == {"Accepted": 2, "Errors": 1}
-    assert [line["reason"] for line in stage.log()] == ["StartExecution: ThrottlingException"]
+    assert [line["reason"] for line in complaints(stage)] == ["StartExecution: ThrottlingException"]
 
 
 def test_what_nobody_thought_of_fails_its_own_message_and_only_its_kind_is_logged(
     stage: Stage, deliveries: FakeDeliveries, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def accept(body: str, *args: Any, **options: Any) -> Any:
-        if "m-2" in body:
-            raise LookupError(SECRET)
-        return intake.accept(body, *args, **options)
+    read_queued = intake.read_queued
 
-    monkeypatch.setattr(ingest, "intake", SimpleNamespace(accept=accept))
+    def read(queued: Queued) -> Any:
+        if "m-2" in queued.body:
+            raise LookupError(SECRET)
+        return read_queued(queued)
+
+    monkeypatch.setattr(intake, "read_queued", read)
     records = [queue_record(json.dumps(envelope(id=f"m-{number}")), f"q-{number}") for number in (1, 2, 3)]
 
     assert take(stage, *records) == ["q-2"]
 
     assert deliveries.runs.keys() == {"m-1", "m-3"}
     assert stage.metrics() == {"Accepted": 2, "Errors": 1}
-    assert [line["reason"] for line in stage.log()] == ["LookupError"]
+    assert [line["reason"] for line in complaints(stage)] == ["LookupError"]
 
 
 @pytest.mark.parametrize(
@@ -143,7 +162,7 @@ def test_what_cannot_be_read_is_dead_lettered_with_its_reason_which_alone_is_log
     ((body, given_reason),) = kept(dead_letters)
     assert body == record["body"]
     assert given_reason.startswith(reason)
-    (line,) = stage.log()
+    (line,) = complaints(stage)
     assert (line["level"], line["reason"], line["queue_message_id"]) == ("ERROR", given_reason, record["messageId"])
     assert deliveries.runs.keys() == {"m-1"}
     assert stage.metrics() == {"Accepted": 1, "Rejected": 1}
@@ -153,4 +172,5 @@ def test_what_cannot_even_be_dead_lettered_is_brought_again(stage: Stage) -> Non
     stage.set(INGEST_DEAD_LETTER_QUEUE_URL="https://sqs.eu-central-1.amazonaws.com/123456789012/Missing")
 
     assert take(stage, queue_record(f"{SECRET}, no JSON")) == ["059f36b4"]
-    assert stage.metrics() == {"Errors": 1}
+    assert stage.metrics() == {"Rejected": 1, "Errors": 1}
+    assert [line["level"] for line in complaints(stage)] == ["WARNING"]

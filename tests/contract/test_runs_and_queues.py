@@ -3,17 +3,22 @@
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
+from email.utils import format_datetime
 from time import monotonic, sleep
 from typing import Any
 
 import boto3
 import pytest
+from botocore.stub import Stubber
 
-from lambdas.adapters.queues import IngestDeadLetterQueue
+from lambdas.adapters import aws
+from lambdas.adapters.queues import DeadLetterQueue, IngestDeadLetterQueue
 from lambdas.adapters.runs import DeliveryMachine, WaitingRuns
-from lambdas.core.ports import Deliveries, RejectedMessages, Start, TaskTokens
+from lambdas.core.ports import DeadLetters, Deliveries, RejectedMessages, Start, TaskTokens
+from tests.builders import NOW
 from tests.contract.conftest import mocked_aws
-from tests.fakes import FakeDeliveries, FakeRejectedMessages, FakeTokens
+from tests.fakes import FakeDeadLetters, FakeDeliveries, FakeRejectedMessages, FakeTokens
 
 ROLE = "arn:aws:iam::123456789012:role/states"
 
@@ -30,17 +35,18 @@ def interpreter() -> Iterator[None]:
 
 @dataclass
 class Started:
-    """Deliveries, and a way to see what was started."""
+    """Deliveries, and ways to see what was started and to end it."""
 
     deliveries: Deliveries
     runs: Callable[[], dict[str, str]]
+    end: Callable[[str], object]
 
 
 @pytest.fixture(params=["fake", "machine"])
 def started(request: pytest.FixtureRequest) -> Started:
     if request.param == "fake":
         fake = FakeDeliveries()
-        return Started(fake, lambda: fake.runs)
+        return Started(fake, lambda: fake.runs, fake.ended.add)
     request.getfixturevalue("cloud")
     client = boto3.client("stepfunctions")
     definition = json.dumps({"StartAt": "Wait", "States": {"Wait": {"Type": "Wait", "Seconds": 60, "End": True}}})
@@ -52,7 +58,8 @@ def started(request: pytest.FixtureRequest) -> Started:
             each["name"]: client.describe_execution(executionArn=each["executionArn"])["input"] for each in executions
         }
 
-    return Started(DeliveryMachine(arn), runs)
+    machine = DeliveryMachine(arn)
+    return Started(machine, runs, lambda name: client.stop_execution(executionArn=machine.execution_arn(name)))
 
 
 def test_a_run_has_the_name_and_the_envelope_it_was_started_with(started: Started) -> None:
@@ -80,7 +87,44 @@ def test_a_name_that_is_taken_starts_nothing(started: Started, again: str, answe
     assert started.runs() == {"m-1": first}
 
 
+@pytest.mark.parametrize(
+    ("again", "answer"),
+    [
+        pytest.param('{"payload":1}', Start.DUPLICATE, id="the very same start"),
+        pytest.param('{"payload":1,"ttlSeconds":60}', Start.DUPLICATE, id="its life said otherwise"),
+        pytest.param('{"payload":2}', Start.ID_TAKEN, id="another message"),
+    ],
+)
+def test_a_name_stays_taken_when_its_run_has_ended(started: Started, again: str, answer: Start) -> None:
+    started.deliveries.start("m-1", '{"payload":1}')
+    started.end("m-1")
+
+    assert started.deliveries.start("m-1", again) is answer
+    assert started.runs() == {"m-1": '{"payload":1}'}
+
+
 # Task tokens
+
+
+@pytest.mark.parametrize(
+    ("seconds_ago", "answer"), [(0, Start.STARTED), (1, Start.STARTED), (3, Start.DUPLICATE), (3600, Start.DUPLICATE)]
+)
+def test_a_run_that_was_under_way_already_was_not_started_now(seconds_ago: int, answer: Start) -> None:
+    """To Step Functions, the same input once more is the same start; its two times tell the difference."""
+    stub = Stubber(aws.step_functions())
+    stub.add_response(
+        "start_execution",
+        {
+            "executionArn": "arn:aws:states:eu-central-1:123456789012:execution:Delivery:m-1",
+            "startDate": NOW - timedelta(seconds=seconds_ago),
+            "ResponseMetadata": {"HTTPHeaders": {"date": format_datetime(NOW, usegmt=True)}},
+        },
+    )
+    with stub:
+        assert (
+            DeliveryMachine("arn:aws:states:eu-central-1:123456789012:stateMachine:Delivery").start("m-1", "{}")
+            is answer
+        )
 
 
 @dataclass
@@ -177,3 +221,36 @@ def test_what_is_rejected_is_kept_as_it_came_with_the_reason(rejected: Rejected)
     rejected.messages.put('{"broken', "the body is not JSON")
 
     assert rejected.kept() == [('{"broken', "the body is not JSON")]
+
+
+# Dead letters
+
+
+@dataclass
+class Kept:
+    """DeadLetters, and a way to see what was kept."""
+
+    letters: DeadLetters
+    kept: Callable[[], list[dict[str, Any]]]
+
+
+@pytest.fixture(params=["fake", "queue"])
+def dead_letters(request: pytest.FixtureRequest) -> Kept:
+    if request.param == "fake":
+        fake = FakeDeadLetters()
+        return Kept(fake, lambda: fake.kept)
+    request.getfixturevalue("cloud")
+    sqs = boto3.client("sqs")
+    url = sqs.create_queue(QueueName="DeadLetters")["QueueUrl"]
+    return Kept(
+        DeadLetterQueue(url),
+        lambda: [json.loads(message["Body"]) for message in sqs.receive_message(QueueUrl=url)["Messages"]],
+    )
+
+
+def test_a_dead_letter_is_kept_as_it_was_put(dead_letters: Kept) -> None:
+    letter = {"message": {"payload": "né 🚀\u0000"}, "attempts": None}
+
+    dead_letters.letters.put(letter)
+
+    assert dead_letters.kept() == [letter]

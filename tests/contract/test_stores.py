@@ -1,16 +1,22 @@
-"""The two stores: what holds for the fakes holds for the tables."""
+"""The three stores: what holds for the fakes holds for the tables."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
+from threading import Lock
 
 import pytest
+from botocore.exceptions import ClientError
 
-from lambdas.adapters.tables import CallbackTable, ConnectionTable
+from lambdas.adapters import aws
+from lambdas.adapters.tables import CallbackTable, ConnectionTable, SequenceTable
+from lambdas.core.errors import StoreUnavailable
 from lambdas.core.model import Callback
-from lambdas.core.ports import CallbackStore, ConnectionStore
+from lambdas.core.ports import CallbackStore, ConnectionStore, Numbered, Sequences
 from tests.builders import NOW, callback, connection, recipient
-from tests.fakes import FakeCallbacks, FakeConnections
+from tests.contract.conftest import rows
+from tests.fakes import FakeCallbacks, FakeConnections, FakeSequences
 
 ANA = recipient()
 NEIGHBOURS = [
@@ -36,6 +42,28 @@ def callbacks(request: pytest.FixtureRequest) -> CallbackStore:
     if request.param == "fake":
         return FakeCallbacks()
     return CallbackTable(request.getfixturevalue("callbacks_table"))
+
+
+@pytest.fixture(params=["fake", "table"])
+def sequences(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Sequences:
+    if request.param == "fake":
+        return FakeSequences()
+    monkeypatch.setattr("lambdas.adapters.tables.time.sleep", lambda seconds: None)
+    table = SequenceTable(request.getfixturevalue("sequences_table"))
+    client, one_at_a_time = aws.dynamodb(), Lock()
+
+    class Atomic:
+        """Each call is made as a whole, as DynamoDB makes them and moto's threads do not."""
+
+        def __getattr__(self, name: str) -> Callable[..., object]:
+            def call(**request: object) -> object:
+                with one_at_a_time:
+                    return getattr(client, name)(**request)
+
+            return call
+
+    monkeypatch.setattr(aws, "dynamodb", Atomic)
+    return table
 
 
 # Connections
@@ -83,10 +111,32 @@ def test_deleting_removes_exactly_one_connection_once(connections: ConnectionSto
     connections.put(connection("old"))
     connections.put(connection("new"))
 
-    assert connections.delete(ANA, "old") is True
-    assert connections.delete(ANA, "old") is False
-    assert connections.delete(recipient(context_id="4"), "new") is False
+    assert connections.delete(ANA, "old") == connection("old")
+    assert connections.delete(ANA, "old") is None
+    assert connections.delete(recipient(context_id="4"), "new") is None
     assert [row.connection_id for row in connections.of_recipient(ANA)] == ["new"]
+
+
+def test_a_stale_connection_is_so_since_the_first_time_and_until_it_is_active(connections: ConnectionStore) -> None:
+    connections.put(connection("tab", token_life_seconds=900))
+    connections.put(connection("phone"))
+
+    for later in (0, 60):
+        connections.mark_stale(ANA, "tab", NOW + timedelta(seconds=later))
+
+    stale = connection("tab", token_life_seconds=900, stale_since=NOW)
+    assert sorted(connections.of_recipient(ANA), key=lambda row: row.connection_id) == [connection("phone"), stale]
+
+    for _ in range(2):
+        connections.mark_active(ANA, "tab")
+    assert connection("tab", token_life_seconds=900) in connections.of_recipient(ANA)
+
+
+def test_a_connection_that_is_not_there_is_neither_stale_nor_active(connections: ConnectionStore) -> None:
+    connections.mark_stale(ANA, "gone", NOW)
+    connections.mark_active(ANA, "gone")
+
+    assert connections.of_user("ana") == []
 
 
 # Callbacks, of either kind
@@ -112,7 +162,11 @@ either_kind = pytest.mark.parametrize("kind", [RECONNECT, ACKNOWLEDGEMENT], ids=
 @either_kind
 def test_a_callback_comes_back_as_it_was_until_it_is_removed(callbacks: CallbackStore, kind: Kind) -> None:
     park, waiting, remove = kind
-    stored = replace(callback(), since=NOW + timedelta(milliseconds=1_234))
+    stored = replace(
+        callback(attempt=3, sequence=7),
+        since=NOW + timedelta(milliseconds=1_234),
+        accepted_at=NOW - timedelta(milliseconds=1_234),
+    )
 
     assert park(callbacks, stored) is True
     assert waiting(callbacks) == [stored]
@@ -206,3 +260,154 @@ def test_more_callbacks_than_one_page_holds(callbacks: CallbackStore) -> None:
         callbacks.park_for_reconnect(replace(callback(f"m-{number}"), task_token="x" * 50_000))
 
     assert len(list(callbacks.waiting_for_reconnect(ANA))) == 30
+
+
+def test_the_callbacks_of_ordered_messages_come_in_their_order(callbacks: CallbackStore) -> None:
+    """Whatever their names, and whoever waits among them."""
+    for name, sequence in (("a", 100), ("b", 9), ("c", None), ("99", 10), ("z", 1), ("000000000005", None)):
+        callbacks.park_for_reconnect(callback(name, sequence=sequence))
+
+    numbers = [each.sequence for each in callbacks.waiting_for_reconnect(ANA)]
+
+    assert [number for number in numbers if number is not None] == [1, 9, 10, 100]
+    assert len(numbers) == 6
+
+
+def test_what_a_run_has_parked_is_found_by_any_of_its_callbacks(callbacks: CallbackStore) -> None:
+    for name, sequence in (("run-1", 7), ("run-2", None)):
+        callbacks.park_for_reconnect(callback(execution_name=name, entry=2, sequence=sequence))
+
+    for name, sequence in (("run-1", 7), ("run-2", None)):
+        asked = callback(execution_name=name, entry=1, sequence=sequence)
+        assert callbacks.reconnect_of(asked) == replace(asked, entry=2, task_token="token-2")
+    assert callbacks.reconnect_of(callback(execution_name="run-3")) is None
+
+
+def test_a_late_acknowledgement_is_kept_for_its_run_whatever_becomes_of_its_callback(callbacks: CallbackStore) -> None:
+    output = {"status": "acknowledged", "messageId": "m-1"}
+    callbacks.park_for_acknowledgement(callback(entry=1))
+    callbacks.keep_acknowledgement(callback(entry=1), output)
+
+    callbacks.park_for_acknowledgement(callback(entry=2))
+    callbacks.remove_acknowledgement(callback(entry=2))
+
+    assert callbacks.kept_acknowledgement(callback(entry=3)) == output
+    assert callbacks.kept_acknowledgement(callback(entry=3, execution_name="another")) is None
+    assert callbacks.kept_acknowledgement(callback("m-2", entry=3, execution_name="m-1")) is None
+    assert callbacks.kept_acknowledgement(callback(to=recipient(user="bo"))) is None
+
+
+def test_a_late_acknowledgement_is_no_callback(callbacks: CallbackStore) -> None:
+    callbacks.keep_acknowledgement(callback(), {"status": "acknowledged"})
+
+    assert list(callbacks.waiting_for_acknowledgement("ana", "m-1")) == []
+    assert list(callbacks.waiting_for_reconnect(ANA)) == []
+
+
+def test_everything_in_the_callbacks_table_expires(callbacks_table: str) -> None:
+    table = CallbackTable(callbacks_table)
+    table.park_for_reconnect(callback())
+    table.park_for_acknowledgement(callback())
+    table.keep_acknowledgement(callback(), {})
+
+    expected = str(int(callback().expires_at.timestamp()))
+    assert [row["expiration_date"]["N"] for row in rows(callbacks_table)] == [expected] * 3
+
+
+# The numbers of ordered messages
+
+UNTIL = NOW + timedelta(days=3)
+
+
+def test_numbers_are_contiguous_for_each_recipient_from_one(sequences: Sequences) -> None:
+    for to in {ANA, *NEIGHBOURS}:
+        given = [sequences.number(to, f"run-{run}", until=UNTIL) for run in range(3)]
+
+        assert given == [Numbered(number, is_new=True) for number in (1, 2, 3)]
+
+
+def test_a_run_that_asks_again_is_given_the_same_number(sequences: Sequences) -> None:
+    for run in ("run-1", "run-2"):
+        sequences.number(ANA, run, until=UNTIL)
+
+    assert sequences.number(ANA, "run-1", until=UNTIL) == Numbered(1, is_new=False)
+    assert sequences.number(ANA, "run-3", until=UNTIL) == Numbered(3, is_new=True)
+
+
+def test_numbers_that_many_take_at_once_are_contiguous_and_none_is_given_twice(sequences: Sequences) -> None:
+    """Each run asks twice at once, as intake and the run's first state do."""
+
+    def take(name: str) -> Numbered:
+        while True:
+            try:
+                return sequences.number(ANA, name, until=UNTIL)
+            except StoreUnavailable:
+                continue  # as the queue and the run do
+
+    names = [f"run-{number // 2}" for number in range(240)]
+    with ThreadPoolExecutor(4) as pool:
+        numbers = list(pool.map(take, names))
+
+    assert sorted(number.sequence for number in numbers if number.is_new) == list(range(1, 121))
+    assert {name: number.sequence for name, number in zip(names, numbers, strict=True)} == {
+        name: number.sequence for name, number in zip(reversed(names), reversed(numbers), strict=True)
+    }
+
+
+def test_a_number_that_others_take_again_and_again_is_worth_another_try(
+    sequences_table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Overtaken:
+        """Somebody else is faster each time."""
+
+        def transact_write_items(self, **request: object) -> None:
+            raise ClientError({"Error": {"Code": "TransactionCanceledException"}}, "TransactWriteItems")
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(client, name)
+
+    client = aws.dynamodb()
+    paused: list[float] = []
+    monkeypatch.setattr(aws, "dynamodb", Overtaken)
+    monkeypatch.setattr("lambdas.adapters.tables.time.sleep", paused.append)
+
+    with pytest.raises(StoreUnavailable, match="too many want the next number of one recipient"):
+        SequenceTable(sequences_table).number(ANA, "run-1", until=UNTIL)
+
+    assert sum(paused) <= 3
+    assert rows(sequences_table) == []
+
+
+@pytest.mark.parametrize("call", ["batch_get_item", "transact_write_items"])
+def test_a_failure_of_the_table_is_no_contention(
+    sequences_table: str, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    class Failing:
+        def __getattr__(self, name: str) -> object:
+            return fail if name == call else getattr(client, name)
+
+    def fail(**request: object) -> None:
+        asked.append(call)
+        raise ClientError({"Error": {"Code": "ProvisionedThroughputExceededException"}}, call)
+
+    client = aws.dynamodb()
+    asked: list[str] = []
+    monkeypatch.setattr(aws, "dynamodb", Failing)
+
+    with pytest.raises(StoreUnavailable, match="ProvisionedThroughputExceededException"):
+        SequenceTable(sequences_table).number(ANA, "run-1", until=UNTIL)
+    assert asked == [call]
+
+
+def test_the_rows_of_a_number_are_the_last_one_for_good_and_the_runs_until_it_may_go(sequences_table: str) -> None:
+    SequenceTable(sequences_table).number(ANA, "run-1", until=UNTIL)
+
+    assert sorted(rows(sequences_table), key=lambda row: row["position"]["S"]) == [
+        {"caller_id": {"S": "user#ana"}, "position": {"S": "last#chat#42"}, "sequence": {"N": "1"}},
+        {
+            "caller_id": {"S": "user#ana"},
+            "position": {"S": "number#chat#42#run-1"},
+            "sequence": {"N": "1"},
+            "expiration_date": {"N": str(int(UNTIL.timestamp()))},
+        },
+    ]

@@ -1,10 +1,11 @@
 """What the Task states' functions answer, count and log; what the machine makes of it is tests/statemachine's."""
 
+import json
 from typing import Any
 
 import pytest
 
-from lambdas.adapters.tables import CallbackTable, ConnectionTable
+from lambdas.adapters.tables import CallbackTable, ConnectionTable, SequenceTable
 from lambdas.core.errors import (
     AttemptsExhausted,
     ConnectionGone,
@@ -20,7 +21,7 @@ from lambdas.tasks import (
     resolve_connections,
     wait_for_reconnect,
 )
-from tests.builders import connection, envelope, recipient, task
+from tests.builders import NOW, callback, connection, envelope, recipient, task
 from tests.contract.conftest import SECRET, Stage
 from tests.fakes import FakeSockets, FakeTokens
 
@@ -35,9 +36,30 @@ def waits(*, retry: int = 0) -> dict[str, Any]:
     return {"taskToken": f"{TOKEN}-{retry}", "entry": {"enteredAt": ENTERED_AT, "retry": retry}}
 
 
+def tried(*connection_ids: str, unacknowledged: bool = False) -> dict[str, Any]:
+    """What the state that waits for a reconnect hands its function, too."""
+    return {
+        "tried": list(connection_ids),
+        "triedAt": ENTERED_AT,
+        "unacknowledged": unacknowledged,
+        "maxAttempts": 5,
+    }
+
+
 @pytest.fixture(autouse=True)
-def sockets(stage: Stage, connections_table: str, callbacks_table: str, monkeypatch: pytest.MonkeyPatch) -> FakeSockets:
-    stage.set(CONNECTIONS_TABLE_NAME=connections_table, CALLBACKS_TABLE_NAME=callbacks_table, DEFAULT_TTL_SECONDS=3600)
+def sockets(
+    stage: Stage,
+    connections_table: str,
+    callbacks_table: str,
+    sequences_table: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> FakeSockets:
+    stage.set(
+        CONNECTIONS_TABLE_NAME=connections_table,
+        CALLBACKS_TABLE_NAME=callbacks_table,
+        SEQUENCES_TABLE_NAME=sequences_table,
+        DEFAULT_TTL_SECONDS=3600,
+    )
     sockets = FakeSockets()
     for module in (resolve_connections, post_to_connections, post_and_await_acknowledgement):
         monkeypatch.setattr(module, "ManagementApi", lambda: sockets)
@@ -73,7 +95,7 @@ def test_posting_answers_the_runs_output(stage: Stage, sockets: FakeSockets) -> 
         "throttled": ["busy"],
         "failed": [],
     }
-    assert stage.metrics() == {"Posted": 1, "Gone": 1, "Throttled": 1}
+    assert stage.metrics() == {"Posted": 1, "Gone": 1, "Throttled": 1, "Delivered": 1}
 
 
 def acknowledged_with(table: str) -> list[str]:
@@ -112,7 +134,7 @@ def test_a_message_that_nobody_took_is_an_answer_and_its_posts_are_counted(
 
 
 def test_waiting_parks_the_run(stage: Stage, callbacks_table: str) -> None:
-    event = task(MESSAGE, tried=["tab"], maxAttempts=5, **waits())
+    event = task(MESSAGE, **tried("tab"), **waits())
 
     assert stage.call(wait_for_reconnect.handler, event) is None
 
@@ -121,7 +143,7 @@ def test_waiting_parks_the_run(stage: Stage, callbacks_table: str) -> None:
 
 def test_a_park_that_comes_late_changes_nothing(stage: Stage, callbacks_table: str) -> None:
     for retry in (1, 0):
-        stage.call(wait_for_reconnect.handler, task(MESSAGE, tried=[], maxAttempts=5, **waits(retry=retry)))
+        stage.call(wait_for_reconnect.handler, task(MESSAGE, **tried(), **waits(retry=retry)))
 
     assert woken_with(callbacks_table) == [f"{TOKEN}-1"]
 
@@ -144,9 +166,51 @@ def test_waiting_goes_on_at_once_when_somebody_came_meanwhile(
     monkeypatch.setattr(wait_for_reconnect, "WaitingRuns", lambda: tokens)
     ConnectionTable(connections_table).put(connection("new"))
 
-    stage.call(wait_for_reconnect.handler, task(MESSAGE, tried=["tab"], maxAttempts=5, **waits()))
+    stage.call(wait_for_reconnect.handler, task(MESSAGE, **tried("tab"), **waits()))
 
     assert tokens.outputs[f"{TOKEN}-0"]["connections"] == [connection("new").to_state()]
+
+
+def test_waiting_ends_at_once_when_the_acknowledgement_came_late(
+    stage: Stage, callbacks_table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokens = FakeTokens(waiting={f"{TOKEN}-0"})
+    monkeypatch.setattr(wait_for_reconnect, "WaitingRuns", lambda: tokens)
+    output = {"status": "acknowledged", "messageId": "m-1"}
+    CallbackTable(callbacks_table).keep_acknowledgement(callback(execution_name="execution-name"), output)
+    message = envelope(ack="client", payload=SECRET)
+
+    stage.call(wait_for_reconnect.handler, task(message, **tried("tab", unacknowledged=True), **waits()))
+
+    assert tokens.outputs == {f"{TOKEN}-0": {"acknowledgement": output}}
+    assert woken_with(callbacks_table) == []
+
+
+def test_waiting_notes_who_left_the_message_unacknowledged(stage: Stage, connections_table: str) -> None:
+    ConnectionTable(connections_table).put(connection("tab"))
+    message = envelope(ack="client", payload=SECRET)
+
+    stage.call(wait_for_reconnect.handler, task(message, **tried("tab", unacknowledged=True), **waits()))
+
+    assert ConnectionTable(connections_table).of_recipient(recipient()) == [connection("tab", stale_since=NOW)]
+
+
+def test_every_state_of_an_ordered_message_has_its_number(
+    stage: Stage, sockets: FakeSockets, callbacks_table: str, sequences_table: str
+) -> None:
+    message = envelope(ordered=True, payload=SECRET)
+    SequenceTable(sequences_table).number(recipient(), "the one before", until=NOW)
+
+    with pytest.raises(NoOpenConnection):
+        stage.call(resolve_connections.handler, task(message))
+    stage.call(wait_for_reconnect.handler, task(message, **tried(), **waits()))
+    for handler in (post_to_connections.handler, post_and_await_acknowledgement.handler):
+        stage.call(handler, task(message, connections=OPEN[:1], **waits()))
+
+    assert [json.loads(frame)["sequence"] for frame in sockets.posts["tab"]] == [2, 2]
+    callbacks = CallbackTable(callbacks_table)
+    parked = [*callbacks.waiting_for_reconnect(recipient()), *callbacks.waiting_for_acknowledgement("ana", "m-1")]
+    assert [each.sequence for each in parked] == [2, 2]
 
 
 @pytest.mark.parametrize(
@@ -156,7 +220,7 @@ def test_waiting_goes_on_at_once_when_somebody_came_meanwhile(
         (resolve_connections.handler, task({"payload": SECRET}), InvalidMessage),
         (
             wait_for_reconnect.handler,
-            task(MESSAGE, attempt=5, tried=[], maxAttempts=5, **waits()),
+            task(MESSAGE, attempt=5, **tried(), **waits()),
             AttemptsExhausted,
         ),
     ],
@@ -172,7 +236,7 @@ def test_an_answer_is_no_error(stage: Stage, handler: Any, event: dict[str, Any]
     ("handler", "event"),
     [
         (resolve_connections.handler, task(MESSAGE)),
-        (wait_for_reconnect.handler, task(MESSAGE, tried=[], maxAttempts=5, **waits())),
+        (wait_for_reconnect.handler, task(MESSAGE, **tried(), **waits())),
         (post_and_await_acknowledgement.handler, task(MESSAGE, connections=OPEN, **waits())),
     ],
 )

@@ -3,6 +3,7 @@
 import io
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from textwrap import dedent
 
@@ -13,24 +14,32 @@ from local.demo.stage import Stage, envelope
 WAYS_TO_DIE = {"raises": "raise RuntimeError('killed after the post')", "is-killed": "os._exit(1)"}
 
 
-@pytest.fixture(params=list(WAYS_TO_DIE.values()), ids=list(WAYS_TO_DIE))
-def dying_poster(stage: Stage, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
-    """Deploy a poster that dies once, after its post and before its return; answers what it leaves when it did."""
+@contextmanager
+def dying(stage: Stage, module: str, way: str, died: Path) -> Iterator[None]:
+    """Have a function die once, after its work and before its answer; it leaves this file when it did."""
     functions = stage.installation.clients.functions
-    poster = next(
+    handler = f"lambdas.{module}.handler"
+    deployed = next(
         function
         for page in functions.get_paginator("list_functions").paginate()
         for function in page["Functions"]
-        if function["Handler"] == "lambdas.tasks.post_to_connections.handler"
+        if function["Handler"] == handler
     )
-    name, died = poster["FunctionName"], tmp_path / "died"
-    functions.update_function_code(FunctionName=name, ZipFile=_with_murder(request.param, died))
+    name = deployed["FunctionName"]
+    functions.update_function_code(FunctionName=name, ZipFile=_with_murder(module, way, died))
     functions.update_function_configuration(FunctionName=name, Handler="murder.handler")
-    yield died
-    functions.update_function_configuration(FunctionName=name, Handler=poster["Handler"])
+    try:
+        yield
+    finally:
+        functions.update_function_configuration(FunctionName=name, Handler=handler)
 
 
-def _with_murder(way: str, died: Path) -> bytes:
+@pytest.fixture(params=list(WAYS_TO_DIE.values()), ids=list(WAYS_TO_DIE))
+def way(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def _with_murder(module: str, way: str, died: Path) -> bytes:
     root = Path(__file__).parent.parent.parent
     code = io.BytesIO()
     with zipfile.ZipFile(code, "w") as archive:
@@ -41,10 +50,10 @@ def _with_murder(way: str, died: Path) -> bytes:
             "murder.py",
             dedent(f"""
                 import os, pathlib
-                from lambdas.tasks import post_to_connections
+                import lambdas.{module} as victim
 
                 def handler(event, context):
-                    result = post_to_connections.handler(event, context)
+                    result = victim.handler(event, context)
                     died = pathlib.Path({str(died)!r})
                     if not died.exists():
                         died.touch()
@@ -55,13 +64,37 @@ def _with_murder(way: str, died: Path) -> bytes:
     return code.getvalue()
 
 
-def test_a_poster_that_dies_after_its_post_loses_nothing(stage: Stage, user: str, dying_poster: Path) -> None:
-    client = stage.client(user)
-    with stage.connected(client):
+def test_a_poster_that_dies_after_its_post_loses_nothing(stage: Stage, user: str, way: str, tmp_path: Path) -> None:
+    client, died = stage.client(user), tmp_path / "died"
+    with dying(stage, "tasks.post_to_connections", way, died), stage.connected(client):
         message = envelope(user, "twice under one id, and so once")
         run = stage.runs.await_end(stage.runs.start(message))
         client.await_frames(lambda: len(client.messages(message["id"])) == 2, "the post before and after its death")
-    assert dying_poster.exists()
+    assert died.exists()
     assert run.status == "SUCCEEDED"
     assert run.states == ["Resolve Connections", "Acknowledgement Wanted?", "Post To Connections"]
     assert run.billed_transitions == 4
+
+
+def test_who_was_not_answered_sends_again_and_nothing_is_lost_or_started_twice(
+    stage: Stage, user: str, way: str, tmp_path: Path
+) -> None:
+    client, died = stage.client(user), tmp_path / "died"
+    here, ordered, elsewhere = (
+        envelope(user, 1),
+        envelope(user, 2, ordered=True),
+        envelope(f"{user}-2", 3, ttlSeconds=9),
+    )
+    with dying(stage, "calls.accept", way, died), stage.connected(client):
+        with pytest.raises(RuntimeError):
+            stage.accept(here, ordered, elsewhere)
+        answers = stage.accept(here, ordered, elsewhere)
+        run = stage.runs.await_end(stage.runs.arn_of(ordered["id"]))
+        client.await_frames(lambda: len(client.messages(here["id"])) == 2, "the post before and after its death")
+        client.await_message(ordered["id"])
+    assert died.exists()
+    assert answers[0]["status"] == "delivered"
+    assert {answer["status"] for answer in answers[1:]} <= {"started", "duplicate"}
+    assert run.status == "SUCCEEDED"
+    assert [message.body["sequence"] for message in client.messages(ordered["id"])] == [1]
+    assert stage.runs.exists(elsewhere["id"])

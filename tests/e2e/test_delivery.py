@@ -160,6 +160,6 @@ def test_a_burst_through_the_topic_arrives(stage: Stage, user: str) -> None:
             stage.installation.clients.sns.publish(
                 TopicArn=stage.installation.message_topic_arn, Message=json.dumps(message)
             )
-        client.await_frames(lambda: len(client.frames) >= len(messages), "the burst", seconds=60)
-    assert sorted(frame.body["payload"] for frame in client.frames) == list(range(30))
+        client.await_frames(lambda: len(client.all_messages()) >= len(messages), "the burst", seconds=60)
+    assert sorted(message.body["payload"] for message in client.all_messages()) == list(range(30))
     assert time.monotonic() - started < 60

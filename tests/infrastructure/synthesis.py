@@ -26,6 +26,8 @@ SECRET_ARN = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:ringback-A
 SECRET_TOKEN: Json = {"secret_arn": SECRET_ARN, "issuer": "https://id.example.com", "audience": "x"} | {
     "algorithms": ["HS256"]
 }
+ALARM_TOPIC_ARN = "arn:aws:sns:eu-central-1:123456789012:Operators"
+OTHER_ENDPOINT = "https://other17.execute-api.eu-central-1.amazonaws.com/live"
 # By the name of the fixture: the stage, and the settings on top of cdk.json's.
 STAGES: dict[str, tuple[str, Json]] = {
     "dev": ("dev", {}),
@@ -34,13 +36,23 @@ STAGES: dict[str, tuple[str, Json]] = {
     "everything": (
         "prod",
         {
-            "token": {**SECRET_TOKEN, "cookie_name": "session", "required_scope": "chat", "contexts_claim": "contexts"},
+            "token": {
+                **SECRET_TOKEN,
+                "cookie_name": "session",
+                "required_scope": "chat",
+                "contexts_claim": "contexts",
+                "attribute_claims": ["plan", "https://id.example.com/team"],
+            },
             "allowed_origins": ["https://app.example.com", "https://admin.example.com"],
             "allowed_networks": ["10.0.0.0/8", "2001:db8::/32"],
             "generate_context_id": True,
+            "allowed_endpoints": [OTHER_ENDPOINT],
+            "http_api": {"authorization": "jwt", "issuer": "https://id.example.com", "audience": "backends"},
             "encryption": "customer_managed",
             "ingest_max_concurrency": 7,
             "create_api_gateway_log_role": False,
+            "alarm_topic_arn": ALARM_TOPIC_ARN,
+            "oldest_wait_alarm_seconds": None,
         },
     ),
 }
@@ -49,22 +61,22 @@ _NO_BUNDLING: Json = {"aws:cdk:bundling-stacks": []}
 _PSEUDO_PARAMETERS = {"AWS::Partition": "aws", "AWS::Region": "region", "AWS::AccountId": "account"}
 
 
-def make(name: str, directory: Path, *, bundling: bool = False) -> App:
-    """The app, as the CDK command would start it for one of the stages above."""
-    stage, settings = STAGES[name]
+def make(name: str, directory: Path, *, bundling: bool = False, settings: Json | None = None) -> App:
+    """The app, as the CDK command would start it for one of the stages above; with further settings."""
+    stage, stage_settings = STAGES[name]
     context = {
         **CONTEXT,
         **_PATHS,
         **({} if bundling else _NO_BUNDLING),
         "stage": stage,
-        "settings": json.dumps({"token": TOKEN, **settings}),
+        "settings": json.dumps({"token": TOKEN, **stage_settings, **(settings or {})}),
     }
     return make_app(context=context, outdir=str(directory))
 
 
-def synthesize(name: str, directory: Path, *, bundling: bool = False) -> Synthesis:
+def synthesize(name: str, directory: Path, *, bundling: bool = False, settings: Json | None = None) -> Synthesis:
     """Synthesize one of the stages above; fails on any finding of cdk-nag."""
-    make(name, directory, bundling=bundling).synth()
+    make(name, directory, bundling=bundling, settings=settings).synth()
     return Synthesis(f"Ringback-{STAGES[name][0]}", directory)
 
 

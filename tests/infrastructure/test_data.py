@@ -95,19 +95,45 @@ def _policies(synthesis: Synthesis, type_name: str, key: str) -> dict[str, list[
     }
 
 
-@pytest.mark.parametrize("queue", ["IngestQueue", "IngestDeadLetterQueue"])
-def test_only_the_topic_may_put_messages_into_its_queues(dev: Synthesis, queue: str) -> None:
-    statements = _policies(dev, "AWS::SQS::QueuePolicy", "Queues")[f"WaysIn/{queue}"]
-    (allowed,) = [statement for statement in statements if statement["Effect"] == "Allow"]
-    assert allowed["Action"] == "sqs:SendMessage"
-    assert allowed["Principal"] == {"Service": "sns.amazonaws.com"}
-    assert allowed["Condition"] == {"ArnEquals": {"aws:SourceArn": "WaysIn/MessageTopic"}}
+TOPIC, RULE = (
+    ("sns.amazonaws.com", "WaysIn/MessageTopic"),
+    ("events.amazonaws.com", "WaysIn/Messages.Arn"),
+)
+
+
+@pytest.mark.parametrize(
+    ("queue", "sources"),
+    [
+        ("WaysIn/IngestQueue", {TOPIC, RULE}),
+        ("WaysIn/IngestDeadLetterQueue", {TOPIC, RULE}),
+        ("Endings/DeadLetterQueue", {("events.amazonaws.com", "Endings/Rule.Arn")}),
+    ],
+)
+def test_only_topic_and_rule_may_put_messages_into_their_queues(
+    any_stage: Synthesis, queue: str, sources: set[tuple[str, str]]
+) -> None:
+    statements = _policies(any_stage, "AWS::SQS::QueuePolicy", "Queues")[queue]
+    allowed = [statement for statement in statements if statement["Effect"] == "Allow"]
+    assert {
+        (each["Principal"]["Service"], each["Condition"]["ArnEquals"]["aws:SourceArn"]) for each in allowed
+    } == sources
+    for statement in allowed:
+        assert statement["Action"] == "sqs:SendMessage"
+        assert statement["Resource"] == f"{queue}.Arn"
+        assert list(statement["Condition"]) == ["ArnEquals"]
+
+
+def test_nobody_but_the_account_may_put_events_on_the_bus(any_stage: Synthesis) -> None:
+    """Its own policies say who: the bus itself lets nobody in."""
+    (bus,) = any_stage.of_type("AWS::Events::EventBus")
+    assert "Policy" not in bus.properties
+    any_stage.template.resource_count_is("AWS::Events::EventBusPolicy", 0)
 
 
 def test_queues_and_topic_are_reached_over_tls_only(any_stage: Synthesis) -> None:
     queues = _policies(any_stage, "AWS::SQS::QueuePolicy", "Queues")
     topics = _policies(any_stage, "AWS::SNS::TopicPolicy", "Topics")
-    assert len(queues) == len(any_stage.of_type(QUEUE)) == 3
+    assert len(queues) == len(any_stage.of_type(QUEUE)) == 4
     assert len(topics) == 1
     for statements in (*queues.values(), *topics.values()):
         assert any(
@@ -134,30 +160,52 @@ def test_everything_is_encrypted_with_one_key_of_the_stages_own(everything: Synt
             "SSEType": "KMS",
             "KMSMasterKeyId": arn,
         }
-    others = {QUEUE: "KmsMasterKeyId", "AWS::SNS::Topic": "KmsMasterKeyId", "AWS::Logs::LogGroup": "KmsKeyId"}
+    others = {
+        QUEUE: "KmsMasterKeyId",
+        "AWS::SNS::Topic": "KmsMasterKeyId",
+        "AWS::Logs::LogGroup": "KmsKeyId",
+        "AWS::Events::EventBus": "KmsKeyIdentifier",
+    }
     for type_name, name in others.items():
         assert {resource.properties[name] for resource in everything.of_type(type_name)} == {arn}
 
 
-def test_the_key_lets_only_the_stages_logs_and_sns_of_the_account_in(everything: Synthesis) -> None:
+def test_the_key_lets_only_the_stages_logs_and_services_of_the_account_in(everything: Synthesis) -> None:
     (key,) = everything.of_type("AWS::KMS::Key")
-    services = {
-        statement["Principal"]["Service"]: statement["Condition"]
+    (bus,) = everything.of_type("AWS::Events::EventBus")
+    bus_arn = f"arn:aws:events:region:account:event-bus/{bus.properties['Name']}"
+    services = [
+        (statement["Principal"]["Service"], statement["Condition"])
         for statement in key.properties["KeyPolicy"]["Statement"]
         if "Service" in statement["Principal"]
-    }
-    assert services == {
-        "logs.region.amazonaws.com": {
-            "ArnLike": {"kms:EncryptionContext:aws:logs:arn": "arn:aws:logs:region:account:log-group:Ringback-prod-*"}
-        },
-        "sns.amazonaws.com": {"StringEquals": {"aws:SourceAccount": "account"}},
-    }
+    ]
+    assert services == [
+        (
+            "logs.region.amazonaws.com",
+            {
+                "ArnLike": {
+                    "kms:EncryptionContext:aws:logs:arn": "arn:aws:logs:region:account:log-group:Ringback-prod-*"
+                }
+            },
+        ),
+        (["events.amazonaws.com", "sns.amazonaws.com"], {"StringEquals": {"aws:SourceAccount": "account"}}),
+        (
+            "events.amazonaws.com",
+            {
+                "StringEquals": {
+                    "aws:SourceAccount": "account",
+                    "aws:SourceArn": bus_arn,
+                    "kms:EncryptionContext:aws:events:event-bus:arn": bus_arn,
+                }
+            },
+        ),
+    ]
 
 
 def test_every_log_is_kept_as_long_as_the_stage_says(dev: Synthesis, prod: Synthesis, local: Synthesis) -> None:
     for stage, days in ((dev, 30), (prod, 365), (local, 1)):
         groups = stage.of_type("AWS::Logs::LogGroup")
-        assert len(groups) == len(stage.functions) + 2  # the machine's, and the access log
+        assert len(groups) == len(stage.functions) + 4  # two machines', and two access logs
         assert {group.properties["RetentionInDays"] for group in groups} == {days}
 
 
@@ -170,6 +218,8 @@ KEPT_IN_PROD = {
     "Tables/Callbacks",
     "Delivery/DeadLetterQueue",
     "WaysIn/IngestDeadLetterQueue",
+    "Endings/DeadLetterQueue",
+    "FanOut/Audiences",
 }
 
 
@@ -207,11 +257,20 @@ def test_outputs_are_those_that_others_read(any_stage: Synthesis) -> None:
     assert set(any_stage.outputs) == {
         "WebSocketUrl",
         "DeliveryStateMachineArn",
+        "FanOutStateMachineArn",
+        "AudienceBucketName",
         "MessageTopicArn",
+        "MessageBusName",
+        "HttpApiUrl",
+        "IngestQueueUrl",
         "DeadLetterQueueUrl",
         "IngestDeadLetterQueueUrl",
         "ConnectionsTableName",
         "CallbacksTableName",
+        "SequencesTableName",
+        "AcceptFunctionName",
+        "PostOnceFunctionName",
+        "ManagementEndpoint",
         "DisconnectFunctionName",
     }
     assert any_stage.outputs["DeliveryStateMachineArn"] == "Delivery/StateMachine"

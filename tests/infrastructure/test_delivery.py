@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from aws_cdk.assertions import Capture, Match
+from aws_cdk.assertions import Match
 
 from cdk_app.settings import StageSettings
 from tests.infrastructure.synthesis import Synthesis
@@ -12,28 +12,29 @@ from tests.statemachine import definition
 pytestmark = pytest.mark.xdist_group("infrastructure")
 
 MACHINE = "AWS::StepFunctions::StateMachine"
+DELIVERY = "Delivery/StateMachine"
 
 
 def test_the_definition_is_the_file(dev: Synthesis) -> None:
-    deployed = Capture()
-    dev.template.has_resource_properties(MACHINE, {"DefinitionString": deployed, "StateMachineType": "STANDARD"})
-    assert deployed.as_string() == definition.TEXT
+    machine = dev.resources[DELIVERY]
+    assert machine.properties["DefinitionString"] == definition.TEXT
+    assert machine.properties["StateMachineType"] == "STANDARD"
 
 
 def test_every_placeholder_has_a_value_and_every_value_a_placeholder(any_stage: Synthesis) -> None:
-    (machine,) = any_stage.of_type(MACHINE)
+    machine = any_stage.resources[DELIVERY]
     assert set(machine.properties["DefinitionSubstitutions"]) == definition.PLACEHOLDERS
 
 
 def test_the_definition_stays_json_with_the_values_in_it(dev: Synthesis) -> None:
-    (machine,) = dev.of_type(MACHINE)
+    machine = dev.resources[DELIVERY]
     text = definition.with_values(machine.properties["DefinitionSubstitutions"])
     assert json.loads(text)["StartAt"] == "Resolve Connections"
     assert "${" not in text
 
 
 def test_a_state_calls_the_function_of_its_name(dev: Synthesis) -> None:
-    (machine,) = dev.of_type(MACHINE)
+    machine = dev.resources[DELIVERY]
     substitutions = machine.properties["DefinitionSubstitutions"]
     calling = {
         name: state["Arguments"]["FunctionName"]
@@ -65,7 +66,7 @@ def test_numbers_come_from_the_settings(dev: Synthesis) -> None:
 
 
 def test_nobody_waits_long_on_the_own_machine(local: Synthesis) -> None:
-    (machine,) = local.of_type(MACHINE)
+    machine = local.resources[DELIVERY]
     values = machine.properties["DefinitionSubstitutions"]
     assert (values["BackoffBaseSeconds"], values["BackoffCapSeconds"]) == ("2", "60")
 
@@ -88,7 +89,7 @@ def test_attempts_are_used_up_before_the_history_is_full() -> None:
 
 
 def test_the_machine_logs_errors_without_payloads_and_traces(any_stage: Synthesis) -> None:
-    (machine,) = any_stage.of_type(MACHINE)
+    machine = any_stage.resources[DELIVERY]
     logging = machine.properties["LoggingConfiguration"]
     assert logging["Level"] == "ERROR"
     assert logging["IncludeExecutionData"] is False
@@ -98,7 +99,7 @@ def test_the_machine_logs_errors_without_payloads_and_traces(any_stage: Synthesi
 
 
 def test_dead_letters_are_kept_for_two_weeks_in_the_queue_of_the_definition(any_stage: Synthesis) -> None:
-    (machine,) = any_stage.of_type(MACHINE)
+    machine = any_stage.resources[DELIVERY]
     queue = any_stage.resources["Delivery/DeadLetterQueue"]
     assert machine.properties["DefinitionSubstitutions"]["DeadLetterQueueUrl"] == queue.path
     assert queue.properties["MessageRetentionPeriod"] == 14 * 24 * 3600

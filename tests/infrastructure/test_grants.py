@@ -17,6 +17,18 @@ INGEST_QUEUE = "WaysIn/IngestQueue.Arn"
 INGEST_DEAD_LETTER_QUEUE = "WaysIn/IngestDeadLetterQueue.Arn"
 KEY = "Encryption/Key.Arn"
 
+NUMBERING: dict[str, set[str]] = {
+    "Tables/Sequences.Arn": {"dynamodb:BatchGetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"}
+}
+INTAKE: dict[str, set[str]] = {
+    CONNECTIONS: {"dynamodb:Query", "dynamodb:DeleteItem"},
+    **NUMBERING,
+    POST: {"execute-api:ManageConnections"},
+    DELETE: {"execute-api:ManageConnections"},
+    MACHINE: {"states:StartExecution"},
+    RUNS: {"states:DescribeExecution"},
+}
+
 GRANTS: dict[str, dict[str, set[str]]] = {
     "Authorizer": {},
     "Connect": {
@@ -24,25 +36,33 @@ GRANTS: dict[str, dict[str, set[str]]] = {
         DELETE: {"execute-api:ManageConnections"},
     },
     "Disconnect": {CONNECTIONS: {"dynamodb:DeleteItem"}},
-    "Acknowledge": {CALLBACKS: {"dynamodb:Query", "dynamodb:DeleteItem"}, MACHINE: {"states:SendTaskSuccess"}},
+    "Acknowledge": {
+        CONNECTIONS: {"dynamodb:UpdateItem"},
+        CALLBACKS: {"dynamodb:Query", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:DeleteItem"},
+        MACHINE: {"states:SendTaskSuccess"},
+    },
     "ResolveConnections": {
+        **NUMBERING,
         CONNECTIONS: {"dynamodb:Query", "dynamodb:DeleteItem"},
         DELETE: {"execute-api:ManageConnections"},
     },
     "PostToConnections": {
+        **NUMBERING,
         CONNECTIONS: {"dynamodb:DeleteItem"},
         POST: {"execute-api:ManageConnections"},
         DELETE: {"execute-api:ManageConnections"},
     },
     "PostAndAwaitAcknowledgement": {
+        **NUMBERING,
         CONNECTIONS: {"dynamodb:DeleteItem"},
         CALLBACKS: {"dynamodb:PutItem", "dynamodb:DeleteItem"},
         POST: {"execute-api:ManageConnections"},
         DELETE: {"execute-api:ManageConnections"},
     },
     "WaitForReconnect": {
-        CONNECTIONS: {"dynamodb:Query"},
-        CALLBACKS: {"dynamodb:PutItem", "dynamodb:DeleteItem"},
+        **NUMBERING,
+        CONNECTIONS: {"dynamodb:Query", "dynamodb:UpdateItem"},
+        CALLBACKS: {"dynamodb:PutItem", "dynamodb:GetItem", "dynamodb:DeleteItem"},
         MACHINE: {"states:SendTaskSuccess"},
     },
     "Wake": {
@@ -63,9 +83,49 @@ GRANTS: dict[str, dict[str, set[str]]] = {
             "sqs:GetQueueAttributes",
         },
         INGEST_DEAD_LETTER_QUEUE: {"sqs:SendMessage"},
-        MACHINE: {"states:StartExecution"},
-        RUNS: {"states:DescribeExecution"},
+        **INTAKE,
     },
+    "Accept": INTAKE,
+    "PostOnce": {POST: {"execute-api:ManageConnections"}},
+}
+GRANTS["HttpApi"] = {
+    CONNECTIONS: {"dynamodb:Query", "dynamodb:DeleteItem"},
+    "Tables/Sequences.Arn": {"dynamodb:BatchGetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"},
+    POST: {"execute-api:ManageConnections"},
+    DELETE: {"execute-api:ManageConnections"},
+    MACHINE: {"states:StartExecution"},
+    RUNS: {"states:DescribeExecution", "states:GetExecutionHistory", "states:StopExecution"},
+    "FanOut/StateMachine": {"states:StartExecution"},
+    "arn:aws:states:region:account:execution:FanOut/StateMachine.Name:*": {"states:DescribeExecution"},
+}
+GRANTS["Ended"] = {
+    **INTAKE,
+    "Delivery/DeadLetterQueue.Arn": {"sqs:SendMessage"},
+    "Endings/DeadLetterQueue.Arn": {"sqs:SendMessage"},
+}
+# What the settings of the stage `everything` add.
+FURTHER: dict[str, dict[str, set[str]]] = {
+    "Authorizer": {SECRET_ARN: {"secretsmanager:GetSecretValue"}},
+    "PostOnce": {
+        "arn:aws:execute-api:region:account:other17/live/POST/@connections/*": {"execute-api:ManageConnections"}
+    },
+}
+# The fan-out's
+INDEX = f"{CONNECTIONS}/index/ByConversation"
+GRANTS["PlanFanOut"] = {INDEX: {"dynamodb:Query"}}
+GRANTS["PostToAudience"] = {
+    CONNECTIONS: {"dynamodb:Query", "dynamodb:DeleteItem"},
+    INDEX: {"dynamodb:Query"},
+    POST: {"execute-api:ManageConnections"},
+    DELETE: {"execute-api:ManageConnections"},
+    MACHINE: {"states:StartExecution"},
+    RUNS: {"states:DescribeExecution"},
+}
+GRANTS["HandOverToDeliveries"] = {
+    CONNECTIONS: {"dynamodb:Query"},
+    INDEX: {"dynamodb:Query"},
+    MACHINE: {"states:StartExecution"},
+    RUNS: {"states:DescribeExecution"},
 }
 TRACES = {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}
 USE_KEY = {
@@ -92,8 +152,10 @@ def test_a_function_may_do_exactly_this(dev: Synthesis, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(GRANTS))
-def test_a_key_of_its_own_adds_the_key_and_a_secret_adds_the_secret(everything: Synthesis, name: str) -> None:
-    more = {SECRET_ARN: {"secretsmanager:GetSecretValue"}} if name == "Authorizer" else {KEY: USE_KEY}
+def test_a_key_of_its_own_adds_the_key_a_secret_the_secret_and_an_endpoint_the_endpoint(
+    everything: Synthesis, name: str
+) -> None:
+    more = FURTHER.get(name, {KEY: USE_KEY})
     assert everything.grants[f"{name}/Role"] == _pairs({**_own_log_and_traces(name), **GRANTS[name], **more})
 
 
@@ -103,6 +165,20 @@ def test_the_delivery_machine_may_call_its_functions_and_fill_its_dead_letter_qu
     assert exact == {
         *(("lambda:InvokeFunction", f"{task}/Function.Arn") for task in tasks),
         ("sqs:SendMessage", "Delivery/DeadLetterQueue.Arn"),
+    }
+
+
+def test_the_fan_out_machine_may_call_its_functions_read_lists_and_start_its_own_for_a_stored_one(
+    dev: Synthesis,
+) -> None:
+    own = "arn:aws:states:region:account:execution:FanOut/StateMachine.Name/StoredList:*"
+    tasks = ("PlanFanOut", "PostToAudience", "HandOverToDeliveries")
+    assert {pair for pair in dev.grants["FanOut/Role"] if pair[1] != "*"} == {
+        *(("lambda:InvokeFunction", f"{task}/Function.Arn") for task in tasks),
+        ("s3:GetObject", "FanOut/Audiences.Arn/*"),
+        ("states:StartExecution", "FanOut/StateMachine"),
+        ("states:DescribeExecution", own),
+        ("states:StopExecution", own),
     }
 
 
@@ -129,7 +205,7 @@ def test_no_action_has_a_star(any_stage: Synthesis) -> None:
 
 def test_every_role_is_in_the_table(any_stage: Synthesis) -> None:
     roles = {resource.path.removesuffix("/Role") for resource in any_stage.of_type("AWS::IAM::Role")}
-    assert roles - {"WebSocket/LogRole"} == {*GRANTS, "Delivery"}
+    assert roles - {"WebSocket/LogRole"} == {*GRANTS, "Delivery", "FanOut"}
 
 
 def test_managed_policies_are_for_api_gateways_logs_only(any_stage: Synthesis) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from cdk_app.settings import EXAMPLE, SettingsError, StageSettings, TokenSettings, load
+from cdk_app.settings import EXAMPLE, HttpApiSettings, SettingsError, StageSettings, TokenSettings, load
 from ringback.envelope import MAX_TTL_SECONDS
 
 PUBLIC_KEY = {"kty": "EC", "crv": "P-256", "x": "x", "y": "y", "kid": "1"}
@@ -136,6 +136,8 @@ def test_a_value_is_not_repeated() -> None:
         ({**URL, "cookie_name": "session"}, "allowed_origins must not be empty with token.cookie_name"),
         ({**URL, "cookie_name": "a b"}, "token.cookie_name"),
         ({**URL, "required_scope": "two words"}, "token.required_scope"),
+        ({**URL, "attribute_claims": ["plan,team"]}, "token.attribute_claims.0"),
+        ({**URL, "attribute_claims": [str(number) for number in range(11)]}, "token.attribute_claims"),
     ],
 )
 def test_token_settings_that_would_not_be_safe_or_not_work_are_refused(token: dict[str, Any], said: str) -> None:
@@ -161,11 +163,50 @@ def test_token_settings_that_would_not_be_safe_or_not_work_are_refused(token: di
         ({"max_connections_per_user": 101}, "max_connections_per_user"),
         ({"default_ttl_seconds": 7 * 86_400 + 1}, "default_ttl_seconds"),
         ({"encryption": "none"}, "encryption"),
+        ({"allowed_endpoints": ["https://push.example.com/prod"]}, "allowed_endpoints"),
+        ({"allowed_endpoints": ["http://abc.execute-api.eu-central-1.amazonaws.com/prod"]}, "allowed_endpoints"),
+        ({"allowed_endpoints": ["https://abc.execute-api.eu-central-1.amazonaws.com/prod/"]}, "allowed_endpoints"),
+        ({"alarm_topic_arn": "Operators"}, "alarm_topic_arn"),
+        ({"alarm_topic_arn": "arn:aws:sqs:eu-central-1:123456789012:Operators"}, "alarm_topic_arn"),
+        ({"oldest_wait_alarm_seconds": 59}, "oldest_wait_alarm_seconds"),
+        ({"oldest_wait_alarm_seconds": 7 * 86_400 + 1}, "oldest_wait_alarm_seconds"),
         ({"local_endpoint_url": "http://127.0.0.1:4600/"}, "local_endpoint_url"),
     ],
 )
 def test_other_settings_that_would_not_work_are_refused(settings: dict[str, Any], said: str) -> None:
     assert said in _refused(**settings)
+
+
+JWT = {"authorization": "jwt", "issuer": "https://id.example.com", "audience": "backends"}
+
+
+def test_backends_come_with_iam_unless_the_stage_says_otherwise() -> None:
+    assert _load().http_api.authorization == "iam"
+    assert _load(http_api=JWT).http_api.scope == "ringback:messages"
+    assert _load(http_api={**JWT, "scope": "deliver"}).http_api.scope == "deliver"
+
+
+@pytest.mark.parametrize(
+    ("http_api", "said"),
+    [
+        ({"authorization": "none"}, "http_api.authorization"),
+        ({"authorization": "jwt"}, 'authorization "jwt" needs issuer and audience'),
+        ({**JWT, "issuer": None}, 'authorization "jwt" needs issuer and audience'),
+        ({**JWT, "authorization": "iam"}, 'issuer and audience: only with authorization "jwt"'),
+        ({**JWT, "issuer": "http://id.example.com"}, "http_api.issuer must be https"),
+        ({**JWT, "issuer": "id.example.com"}, "http_api.issuer"),
+        ({**JWT, "scope": "two words"}, "http_api.scope"),
+        ({**JWT, "scope": ""}, "http_api.scope"),
+        ({**JWT, "audiences": "x"}, "http_api.audiences: there is no such setting; there are authorization, issuer, "),
+    ],
+)
+def test_an_http_api_that_would_be_open_or_not_work_is_refused(http_api: dict[str, Any], said: str) -> None:
+    assert said in _refused(http_api=http_api)
+
+
+def test_the_local_stage_may_have_an_issuer_of_its_own() -> None:
+    settings = _load(http_api={**JWT, "issuer": "http://127.0.0.1:4711"}, local_endpoint_url="http://127.0.0.1:4711")
+    assert settings.http_api.issuer == "http://127.0.0.1:4711"
 
 
 def test_cookies_with_origins_are_fine() -> None:
@@ -175,7 +216,11 @@ def test_cookies_with_origins_are_fine() -> None:
 
 def test_the_readme_names_every_setting() -> None:
     text = EXAMPLE.with_name("README.md").read_text("utf-8")
-    names = [*StageSettings.model_fields, *(f"token.{name}" for name in TokenSettings.model_fields)]
+    names = [
+        *(name for name in StageSettings.model_fields if name != "http_api"),
+        *(f"token.{name}" for name in TokenSettings.model_fields),
+        *(f"http_api.{name}" for name in HttpApiSettings.model_fields),
+    ]
     assert [name for name in names if f"`{name}`" not in text] == []
 
 

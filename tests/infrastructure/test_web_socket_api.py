@@ -5,16 +5,21 @@ from typing import Any
 
 import pytest
 from aws_cdk.assertions import Capture, Match
+from pydantic import TypeAdapter
 
+from ringback.protocol import FrameFromClient, FrameToClient
 from tests.infrastructure.synthesis import Synthesis
 
 pytestmark = pytest.mark.xdist_group("infrastructure")
 
 ROUTE = "AWS::ApiGatewayV2::Route"
+_TO_CLIENT: TypeAdapter[Any] = TypeAdapter(FrameToClient)
+_FROM_CLIENT: TypeAdapter[Any] = TypeAdapter(FrameFromClient)
 
 
 def _routes(synthesis: Synthesis) -> dict[str, dict[str, Any]]:
-    return {route.properties["RouteKey"]: route.properties for route in synthesis.of_type(ROUTE)}
+    routes = (route.properties for route in synthesis.of_type(ROUTE))
+    return {route["RouteKey"]: route for route in routes if route["ApiId"] == "WebSocket/Api"}
 
 
 def _integration(synthesis: Synthesis, route_key: str) -> tuple[str, dict[str, Any]]:
@@ -28,6 +33,8 @@ def test_messages_are_routed_by_their_action(dev: Synthesis) -> None:
         {"ProtocolType": "WEBSOCKET", "RouteSelectionExpression": "$request.body.action"},
     )
     assert set(_routes(dev)) == {"$connect", "$disconnect", "ack", "ping", "$default"}
+    for action in ("ack", "ping"):  # the protocol that clients are told has the same
+        assert _FROM_CLIENT.validate_python({"action": action, "id": "m-1"}).action == action
 
 
 @pytest.mark.parametrize(
@@ -67,6 +74,7 @@ def test_a_route_without_a_function_is_answered_by_api_gateway(
     assert response["IntegrationResponseKey"] == "$default"
     (body,) = response["ResponseTemplates"].values()
     assert json.loads(body).items() >= expected.items()
+    assert set(_TO_CLIENT.validate_json(body).model_dump()) == set(json.loads(body))
     assert "$" not in body  # it is a template, and a dollar would be one of its variables
     assert response["ResponseTemplates"].keys() == integration["RequestTemplates"].keys() == {"$default"}
     assert response["TemplateSelectionExpression"] == integration["TemplateSelectionExpression"] == r"\$default"
@@ -92,7 +100,8 @@ def test_unknown_actions_are_told_what_there_is(dev: Synthesis) -> None:
 
 
 def test_connecting_is_authorized_from_any_place_a_token_may_be_in(any_stage: Synthesis) -> None:
-    (authorizer,) = any_stage.of_type("AWS::ApiGatewayV2::Authorizer")
+    authorizers = any_stage.of_type("AWS::ApiGatewayV2::Authorizer")
+    (authorizer,) = [authorizer for authorizer in authorizers if authorizer.properties["ApiId"] == "WebSocket/Api"]
     assert authorizer.properties["AuthorizerType"] == "REQUEST"
     assert authorizer.properties["IdentitySource"] == []  # all that are listed must be present
     assert "Authorizer/Function.Arn" in authorizer.properties["AuthorizerUri"]
@@ -133,7 +142,7 @@ def test_the_access_log_holds_nothing_a_token_could_be_in(dev: Synthesis) -> Non
 def test_the_log_role_of_the_account_is_there_before_the_stage_and_outlives_the_stack(dev: Synthesis) -> None:
     role, account = (dev.resources[f"WebSocket/LogRole/{name}"] for name in ("Role", "Account"))
     assert {role.definition["DeletionPolicy"], account.definition["DeletionPolicy"]} == {"Retain"}
-    (stage,) = dev.of_type("AWS::ApiGatewayV2::Stage")
+    stage = dev.resources["WebSocket/Stage"]
     assert account.path in [dev.readable({"Ref": name}) for name in stage.definition["DependsOn"]]
 
 

@@ -8,17 +8,19 @@ import pytest
 from botocore.config import Config
 
 from lambdas.adapters import aws
-from lambdas.adapters.queues import IngestDeadLetterQueue
+from lambdas.adapters.queues import DeadLetterQueue, IngestDeadLetterQueue
 from lambdas.adapters.runs import DeliveryMachine, WaitingRuns
-from lambdas.adapters.tables import CallbackTable, ConnectionTable
+from lambdas.adapters.tables import CallbackTable, ConnectionTable, SequenceTable
 from lambdas.core.errors import ServiceUnavailable, StoreUnavailable
-from tests.builders import callback, connection, recipient
+from tests.builders import NOW, callback, connection, recipient
 from tests.integration.service import Answer, Service, refused_url
 
 SECRET = "s3cr3t"
 CONNECTIONS, CALLBACKS = ConnectionTable("Connections"), CallbackTable("Callbacks")
+SEQUENCES = SequenceTable("Sequences")
 MACHINE = DeliveryMachine("arn:aws:states:eu-central-1:123456789012:stateMachine:Delivery")
 QUEUE = IngestDeadLetterQueue("https://sqs.eu-central-1.amazonaws.com/123456789012/IngestDeadLetters")
+DEAD_LETTERS = DeadLetterQueue("https://sqs.eu-central-1.amazonaws.com/123456789012/DeadLetters")
 
 Call = Callable[[], object]
 STORE_CALLS: dict[str, list[Call]] = {
@@ -26,6 +28,7 @@ STORE_CALLS: dict[str, list[Call]] = {
         lambda: CONNECTIONS.put(connection()),
         lambda: CALLBACKS.park_for_reconnect(callback()),
         lambda: CALLBACKS.park_for_acknowledgement(callback()),
+        lambda: CALLBACKS.keep_acknowledgement(callback(), {}),
     ],
     "DeleteItem": [
         lambda: CONNECTIONS.delete(recipient(), "tab"),
@@ -38,11 +41,21 @@ STORE_CALLS: dict[str, list[Call]] = {
         lambda: list(CALLBACKS.waiting_for_reconnect(recipient())),
         lambda: list(CALLBACKS.waiting_for_acknowledgement("ana", "m-1")),
     ],
+    "UpdateItem": [
+        lambda: CONNECTIONS.mark_stale(recipient(), "tab", NOW),
+        lambda: CONNECTIONS.mark_active(recipient(), "tab"),
+    ],
+    "GetItem": [
+        lambda: CALLBACKS.reconnect_of(callback()),
+        lambda: CALLBACKS.kept_acknowledgement(callback()),
+    ],
+    "BatchGetItem": [lambda: SEQUENCES.number(recipient(), "m-1", until=NOW)],
 }
 SERVICE_CALLS: dict[str, list[Call]] = {
     "SendTaskSuccess": [lambda: WaitingRuns().succeed(SECRET, {})],
     "StartExecution": [lambda: MACHINE.start("m-1", f'"{SECRET}"')],
-    "SendMessage": [lambda: QUEUE.put(SECRET, "no JSON")],
+    "DescribeExecution": [lambda: MACHINE.input_of(MACHINE.execution_arn("m-1"))],
+    "SendMessage": [lambda: QUEUE.put(SECRET, "no JSON"), lambda: DEAD_LETTERS.put({"message": SECRET})],
 }
 EVERY_CALL = [
     pytest.param(call, operation, error, id=f"{operation}-{number}")
@@ -130,6 +143,8 @@ def test_a_page_that_fails_midway_is_translated_too(service: Service) -> None:
         "entry": {"N": "1"},
         "task_token": {"S": SECRET},
         "since": {"N": "1"},
+        "accepted_at": {"N": "1"},
+        "attempt": {"N": "1"},
         "expiration_date": {"N": "1"},
     }
     service.answer = Answer(200, json.dumps({"Items": [stored], "LastEvaluatedKey": row}).encode())

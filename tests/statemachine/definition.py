@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,48 @@ STATES: dict[str, dict[str, Any]] = json.loads(TEXT)["States"]
 _PLACEHOLDER = re.compile(r"\$\{(\w+)\}")
 PLACEHOLDERS = frozenset(_PLACEHOLDER.findall(TEXT))
 FUNCTIONS = frozenset(name.removesuffix("FunctionArn") for name in PLACEHOLDERS if name.endswith("FunctionArn"))
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Any of the definitions, as the file has it."""
+
+    name: str
+    text: str
+
+    @property
+    def placeholders(self) -> frozenset[str]:
+        return frozenset(_PLACEHOLDER.findall(self.text))
+
+    @property
+    def states(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """All states by name, those inside a Map too; what two Maps have in common comes twice."""
+        return _states(json.loads(self.text)["States"])
+
+    def with_values(self, values: Mapping[str, str | int]) -> str:
+        """The definition with every placeholder replaced; a missing value is a `KeyError`."""
+        return _PLACEHOLDER.sub(lambda match: str(values[match[1]]), self.text)
+
+    def without_what_moto_lacks(self) -> "Machine":
+        """The same without batches and JSON Lines, which moto cannot read: states that have them cannot run there."""
+        definition = json.loads(self.text)
+        for state in definition["States"].values():
+            state.pop("ItemBatcher", None)
+            if "ItemReader" in state:
+                state["ItemReader"]["ReaderConfig"]["InputType"] = "JSON"
+        return Machine(self.name, json.dumps(definition))
+
+
+def _states(states: Mapping[str, dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for name, state in states.items():
+        yield name, state
+        yield from _states(state.get("ItemProcessor", {}).get("States", {}))
+
+
+MACHINES = {
+    path.name.partition(".")[0]: Machine(path.name.partition(".")[0], path.read_text(encoding="utf-8"))
+    for path in sorted(PATH.parent.glob("*.asl.json"))
+}
 
 
 def with_values(values: Mapping[str, str | int]) -> str:

@@ -80,6 +80,7 @@ class Interpreter:
         self._invoke = invoke
         self.waited: list[int] = []  # the seconds that Wait states took, in the order in which they were entered
         self._values: list[str] = []
+        self._declaring = threading.Lock()
         self._changed = threading.Condition()
         self._open: dict[str, CallbackEndpoint] = {}
         self._waits: dict[str, TokenWait] = {}
@@ -150,8 +151,9 @@ class Interpreter:
         return program.evaluate(None)
 
     def _declare(self, bindings: dict[str, Any]) -> str:
-        first = len(self._values)
-        self._values += [json.dumps(value) for value in bindings.values()]
+        with self._declaring:  # the items of a Map have a thread each
+            first = len(self._values)
+            self._values += [json.dumps(value) for value in bindings.values()]
         return "".join(f"{name}:=$_value({number});" for number, name in enumerate(bindings, first))
 
     def _invoke_function(self, parameters: dict[str, Any], region: str, state_credentials: object) -> dict[str, Any]:

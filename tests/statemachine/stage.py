@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 
 from lambdas.adapters import aws
 from lambdas.adapters.runs import DeliveryMachine
-from lambdas.adapters.tables import CallbackTable, ConnectionTable
+from lambdas.adapters.tables import CallbackTable, ConnectionTable, SequenceTable
 from lambdas.core.clock import SystemClock
 from lambdas.core.model import Callback, Connection
 from lambdas.core.ports import Start
@@ -209,9 +209,11 @@ class Stage:
         self.queue_url = aws.sqs().create_queue(QueueName="dead-letters")["QueueUrl"]
         self.connections = ConnectionTable(_create_table("connections", sort_key="context"))
         self.callbacks = CallbackTable(_create_table("callbacks", sort_key="waits_for"))
+        self.sequences = SequenceTable(_create_table("sequences", sort_key="position"))
         self._machine = DeliveryMachine(self._create_machine())
         patch.setenv("CONNECTIONS_TABLE_NAME", self.connections.name)
         patch.setenv("CALLBACKS_TABLE_NAME", self.callbacks.name)
+        patch.setenv("SEQUENCES_TABLE_NAME", self.sequences.name)
         patch.setenv("DEFAULT_TTL_SECONDS", str(builders.DAY_SECONDS))
 
     def send(self, message: Any, name: str = "m-1") -> Run:
@@ -246,15 +248,23 @@ class Stage:
         answer = wake.handler({"Records": [builders.stream_record(row, "1")]}, builders.LAMBDA_CONTEXT)
         assert answer == {"batchItemFailures": []}
 
-    def acknowledge(self, message_id: str, sender: Recipient = ANA) -> None:
+    def acknowledge(self, message_id: str, sender: Recipient = ANA, connection_id: str = "c1") -> None:
         """Have a client acknowledge a message."""
-        event = builders.message_event(json.dumps({"action": "ack", "id": message_id}))
+        event = builders.message_event(json.dumps({"action": "ack", "id": message_id}), connection_id)
         event["requestContext"]["authorizer"] |= sender.model_dump(by_alias=True)
         assert acknowledge.handler(event, builders.LAMBDA_CONTEXT)["statusCode"] == 200
 
     def connected(self, recipient: Recipient = ANA) -> set[str]:
         """The ids of the stored connections."""
         return {connection.connection_id for connection in self.connections.of_recipient(recipient)}
+
+    def stale(self, recipient: Recipient = ANA) -> set[str]:
+        """The ids of the connections that left messages unacknowledged."""
+        return {
+            connection.connection_id
+            for connection in self.connections.of_recipient(recipient)
+            if connection.stale_since is not None
+        }
 
     def parked(self, recipient: Recipient = ANA) -> list[Callback]:
         """The callbacks that wait for the recipient to connect."""

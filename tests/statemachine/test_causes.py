@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 from jsonata import Jsonata  # type: ignore[import-untyped]
 
+from lambdas.core.endings import Ended
+from tests.builders import NOW
 from tests.statemachine.definition import STATES
 
 STATE = STATES["Send To Dead Letter Queue"]
@@ -22,12 +24,13 @@ CAUSES = {
 }
 
 
-def evaluate(expression: str, error: dict[str, Any]) -> Any:
+def evaluate(expression: str, error: dict[str, Any], *, attempts: int = 3) -> Any:
     """Evaluate an expression of Send To Dead Letter Queue, which this error reached."""
     program = Jsonata(expression.removeprefix("{%").removesuffix("%}"))
     program.register_lambda("parse", json.loads)  # Step Functions adds it to JSONata
     happened = {"Error": "SomeError", **error}
-    return program.evaluate(None, {"states": {"input": {"error": happened, "lastError": happened, "attemptsMade": 3}}})
+    reached = {"error": happened, "lastError": happened, "attemptsMade": attempts}
+    return program.evaluate(None, {"states": {"input": reached}})
 
 
 @pytest.mark.parametrize(("error", "expected"), CAUSES.values(), ids=CAUSES.keys())
@@ -35,3 +38,10 @@ def test_the_cause_is_what_the_function_or_the_service_said(error: dict[str, Any
     assert evaluate(BODY["cause"], error) == expected
     assert evaluate(BODY["lastError"]["cause"], error) == expected
     assert evaluate(STATE["Output"]["cause"], error) == f"Dead-lettered after 3 attempts: {expected}"
+
+
+@pytest.mark.parametrize("attempts", [1, 3])
+def test_by_its_cause_a_run_is_known_to_have_dead_lettered_its_message(attempts: int) -> None:
+    cause = evaluate(STATE["Output"]["cause"], {}, attempts=attempts)
+
+    assert Ended("arn", "m-1", "FAILED", "{}", "SomeError", cause, NOW).is_dead_lettered

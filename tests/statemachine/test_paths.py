@@ -17,7 +17,7 @@ from tests import builders
 from tests.builders import envelope
 from tests.statemachine import definition, paths
 from tests.statemachine.paths import POSTING_STATES, takes
-from tests.statemachine.stage import MAX_ATTEMPTS, Answer, Run, Stage
+from tests.statemachine.stage import ANA, MAX_ATTEMPTS, Answer, Run, Stage
 
 POST, AWAIT = POSTING_STATES
 WAIT = "Wait For Reconnect"
@@ -310,7 +310,150 @@ def test_without_an_acknowledgement_in_time_the_message_is_posted_again(stage: S
     assert [(frame["id"], frame["attempt"]) for frame in stage.gateway.received("c1")] == [("m-1", 1), ("m-1", 2)]
 
 
+@takes("Acknowledgement Wanted? -> Acknowledged Late", "Acknowledged Late -> end")
+@pytest.mark.parametrize("when", ["waiting", "about to wait", "about to look again"])
+def test_an_acknowledgement_that_comes_late_ends_the_run_without_another_post(stage: Stage, when: str) -> None:
+    stage.connect("c1")
+    acknowledge = partial(stage.acknowledge, "m-1")
+    run = stage.send(envelope(ack="client"))
+    if when == "about to wait":
+        stage.functions.before["WaitForReconnect"] = [acknowledge]
+    run.time_out_in(AWAIT)
+    if when == "waiting":
+        run.wait_in(WAIT)
+        assert stage.stale() == {"c1"}
+        acknowledge()
+    if when == "about to look again":
+        stage.connections.delete(ANA, "c1")
+        stage.functions.before["ResolveConnections"] = [acknowledge]
+        run.time_out_in(WAIT)
+
+    output = run.succeed()
+
+    assert (output["status"], output["messageId"], output["connectionId"]) == ("acknowledged", "m-1", "c1")
+    assert len(stage.gateway.received("c1")) == 1
+    assert stage.parked() == []
+    assert stage.stale() == set()
+    cycle = ["Resolve Connections", WAIT] if when == "about to look again" else []
+    late = ["Acknowledgement Wanted?", "Acknowledged Late"]
+    assert run.history.states == ["Resolve Connections", "Acknowledgement Wanted?", AWAIT, WAIT, *cycle, *late]
+    assert run.history.billed_transitions == 6 + len(cycle)
+
+
+def test_what_was_acknowledged_late_is_delivered_even_after_the_last_attempt(stage: Stage) -> None:
+    stage.connect("c1")
+    stage.functions.before["WaitForReconnect"] = [partial(stage.acknowledge, "m-1")]
+    run = stage.send(envelope(ack="client", retry={"maxAttempts": 1}))
+
+    run.time_out_in(AWAIT)
+
+    assert run.succeed()["status"] == "acknowledged"
+
+
+def test_a_half_open_client_is_stale_until_it_acknowledges_what_came_again(stage: Stage) -> None:
+    stage.connect("c1")
+    run = stage.send(envelope(ack="client"))
+    run.time_out_in(AWAIT)
+    run.wait_in(WAIT)
+    assert stage.stale() == {"c1"}
+
+    stage.connect("c2")
+    run.wait_in(AWAIT)
+    stage.acknowledge("m-1", connection_id="c2")
+
+    assert run.succeed()["connectionId"] == "c2"
+    assert [(frame["id"], frame["attempt"]) for frame in stage.gateway.received("c2")] == [("m-1", 2)]
+    assert stage.stale() == {"c1"}
+    assert run.history.billed_transitions == 6
+
+
+def test_a_handshake_that_ends_while_another_connection_is_waited_for_is_not_slept_through(stage: Stage) -> None:
+    """The dead one took the message, the new one could not yet, and its wake came before the run waited."""
+    stage.connect("dead")
+    stage.connect("new", age_seconds=0)
+    stage.gateway.answer("new", *[Answer.GONE] * 5, Answer.POSTED)
+    run = stage.send(envelope(ack="client"))
+
+    run.time_out_in(AWAIT)
+
+    run.wait_in(AWAIT)
+    stage.acknowledge("m-1", connection_id="new")
+    assert run.succeed()["connectionId"] == "new"
+
+
+# Ordered
+
+
+def test_ordered_messages_wait_in_any_order_and_arrive_numbered(stage: Stage) -> None:
+    names = ["m-2", "m-3", "m-1"]
+    runs = [stage.send(envelope(id=name, ordered=True), name) for name in names]
+    for run in runs:
+        run.wait_in(WAIT)
+    assert [callback.message_id for callback in stage.parked()] == names
+
+    stage.connect("c1")
+
+    for run in runs:
+        run.succeed()
+    frames = {frame["id"]: (frame["sequence"], frame["ordered"]) for frame in stage.gateway.received("c1")}
+    assert frames == {"m-2": (1, True), "m-3": (2, True), "m-1": (3, True)}
+
+
+def test_an_ordered_message_keeps_its_number_over_all_its_attempts(stage: Stage) -> None:
+    stage.sequences.number(ANA, "the one before", until=stage.clock.now())
+    stage.connect("c1")
+    run = stage.send(envelope(ack="client", ordered=True))
+    run.time_out_in(AWAIT)
+    run.time_out_in(WAIT)
+    run.wait_in(AWAIT)
+    stage.acknowledge("m-1")
+    run.succeed()
+
+    assert [frame["sequence"] for frame in stage.gateway.received("c1")] == [2, 2]
+    assert stage.sequences.number(ANA, "the next", until=stage.clock.now()).sequence == 3
+
+
 # Undelivered
+
+
+def test_a_message_may_ask_for_fewer_attempts(stage: Stage) -> None:
+    run = stage.send(envelope(retry={"maxAttempts": 2}))
+
+    run.time_out_in(WAIT)
+
+    assert run.fail()[0] == "AttemptsExhausted"
+    assert stage.dead_letter()["attempts"] == 2
+
+
+def test_a_message_may_ask_for_more_attempts_than_the_stage_gives(stage: Stage) -> None:
+    run = stage.send(envelope(retry={"maxAttempts": MAX_ATTEMPTS + 1}))
+
+    for _ in range(MAX_ATTEMPTS):
+        run.time_out_in(WAIT)
+
+    assert run.fail()[0] == "AttemptsExhausted"
+    assert stage.dead_letter()["attempts"] == MAX_ATTEMPTS + 1
+
+
+@pytest.mark.parametrize(
+    ("retry", "attempts"),
+    [
+        ({"maxAttempts": 2}, 2),
+        ({"maxAttempts": None}, MAX_ATTEMPTS),
+        ({"maxAttempts": "many"}, MAX_ATTEMPTS),
+        ([{"maxAttempts": 2}, {"maxAttempts": 3}], MAX_ATTEMPTS),
+    ],
+    ids=["its own", "none", "no number", "several"],
+)
+def test_a_platform_that_fails_uses_up_the_attempts_of_what_nobody_has_read_yet(
+    stage: Stage, retry: Any, attempts: int
+) -> None:
+    stage.functions.fail("ResolveConnections", times=7 * MAX_ATTEMPTS)
+
+    run = stage.send(envelope(retry=retry))
+
+    assert run.fail()[0] == "RuntimeError"
+    assert stage.dead_letter()["attempts"] == attempts
 
 
 @takes(

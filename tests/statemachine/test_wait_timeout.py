@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from jsonata import Jsonata  # type: ignore[import-untyped]
 
 from lambdas.core.model import Message, timestamp
-from ringback.envelope import MAX_TTL_SECONDS
+from ringback.envelope import MAX_ATTEMPTS as MAX_ATTEMPTS_OF_A_MESSAGE
+from ringback.envelope import MAX_BACKOFF_BASE_SECONDS, MAX_BACKOFF_CAP_SECONDS, MAX_TTL_SECONDS
 from tests.builders import DAY_SECONDS, NOW, envelope
 from tests.statemachine import definition
 from tests.statemachine.stage import MAX_ATTEMPTS, Answer, Stage
@@ -25,6 +26,13 @@ class Backoff:
 
     base_seconds: int
     cap_seconds: int
+
+    def of(self, message: dict[str, Any]) -> "Backoff":
+        """What a message makes of them, which may say its own."""
+        policy = message.get("retry") or {}
+        base_seconds = policy.get("backoffBaseSeconds") or self.base_seconds
+        cap_seconds = policy.get("backoffCapSeconds") or self.cap_seconds
+        return Backoff(base_seconds, max(base_seconds, cap_seconds))
 
     def seconds(self, misses: int, jitter: float) -> int:
         """How long to wait, whatever the message's life."""
@@ -80,19 +88,44 @@ ends_of_life = st.one_of(
 )
 
 
-@example(backoff=Backoff(2, 3600), misses=1000, jitter=0.999, end_of_life={}, now=NOW)
-@example(backoff=Backoff(1, 1), misses=0, jitter=0.0, end_of_life={"ttlSeconds": 1}, now=NOW + timedelta(days=3))
-@given(backoff=backoffs, misses=numbers_of_misses, jitter=jitters, end_of_life=ends_of_life, now=moments)
+def _or_none(seconds: st.SearchStrategy[int]) -> st.SearchStrategy[int | None]:
+    return st.none() | seconds
+
+
+policies = st.none() | st.fixed_dictionaries(
+    {},
+    optional={
+        "maxAttempts": _or_none(st.integers(1, MAX_ATTEMPTS_OF_A_MESSAGE)),
+        "backoffBaseSeconds": _or_none(st.integers(1, MAX_BACKOFF_BASE_SECONDS)),
+        "backoffCapSeconds": _or_none(st.integers(MAX_BACKOFF_BASE_SECONDS, MAX_BACKOFF_CAP_SECONDS)),
+    },
+)
+
+
+@example(backoff=Backoff(2, 3600), misses=1000, jitter=0.999, end_of_life={}, retry={}, now=NOW)
+@example(
+    backoff=Backoff(1, 1), misses=0, jitter=0.0, end_of_life={"ttlSeconds": 1}, retry={}, now=NOW + timedelta(days=3)
+)
+@example(backoff=Backoff(5, 900), misses=9, jitter=0.999, end_of_life={}, retry={"backoffBaseSeconds": 1_000}, now=NOW)
+@example(backoff=Backoff(5, 900), misses=9, jitter=0.999, end_of_life={}, retry={"backoffCapSeconds": 3}, now=NOW)
+@given(
+    backoff=backoffs, misses=numbers_of_misses, jitter=jitters, end_of_life=ends_of_life, retry=policies, now=moments
+)
 def test_a_wait_is_as_long_as_backoff_jitter_and_life_allow(
-    backoff: Backoff, misses: int, jitter: float, end_of_life: dict[str, Any], now: datetime
+    backoff: Backoff,
+    misses: int,
+    jitter: float,
+    end_of_life: dict[str, Any],
+    retry: dict[str, Any] | None,
+    now: datetime,
 ) -> None:
-    message = envelope(**end_of_life)
+    message = envelope(**end_of_life, retry=retry)
 
     timeout_seconds = backoff.timeout_seconds(message, misses=misses, jitter=jitter, now=now)
 
     life_seconds = ceil((accepted(message).expires_at - now) / timedelta(seconds=1))
     assert type(timeout_seconds) is int
-    assert timeout_seconds == max(1, min(backoff.seconds(misses, jitter), life_seconds))
+    assert timeout_seconds == max(1, min(backoff.of(message).seconds(misses, jitter), life_seconds))
 
 
 @example(backoff=Backoff(3600, 86_400), misses=0, jitter=0.0)
@@ -143,6 +176,12 @@ def test_each_wait_in_vain_doubles_the_next(stage: Stage) -> None:
     run = stage.send(envelope())
 
     assert [run.time_out_in(WAIT).timeout_seconds for _ in range(MAX_ATTEMPTS - 1)] == [5, 10, 20]
+
+
+def test_a_message_may_be_more_patient_than_the_stage(stage: Stage) -> None:
+    run = stage.send(envelope(retry={"backoffBaseSeconds": 40, "backoffCapSeconds": 60}))
+
+    assert [run.time_out_in(WAIT).timeout_seconds for _ in range(MAX_ATTEMPTS - 1)] == [40, 60, 60]
 
 
 def test_who_came_back_is_not_kept_waiting_when_the_post_fails(stage: Stage) -> None:

@@ -18,6 +18,8 @@ from lambdas.core.authorization import (
     Token,
     TokenSource,
     Unauthenticated,
+    attribute_text,
+    attributes_of,
     authorize,
     check_claims,
     conversation_granted,
@@ -454,7 +456,50 @@ def test_a_good_handshake_is_granted() -> None:
         "context": "chat",
         "contextId": "42",
         "tokenExpiresAt": str(SECONDS + 59),
+        "attributes": "{}",
+        "inConversation": "false",
     }
+
+
+def test_what_a_token_says_of_its_bearer_comes_along() -> None:
+    naming = settings(token_attribute_claims=("plan", "team", "beta"), token_contexts_claim="rooms")
+    granted = authorize(event(), naming, Signed(plan="gold", team=7, rooms=["chat/42"]), NOW)
+
+    assert granted.in_conversation
+    assert granted.attributes == {"plan": "gold", "team": "7"}
+    context = granted.as_context()
+    assert (json.loads(context["attributes"]), context["inConversation"]) == ({"plan": "gold", "team": "7"}, "true")
+    assert all(isinstance(value, str) for value in context.values()), "API Gateway takes nothing else"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("gold", "gold"),
+        ("", ""),
+        ("3", "3"),
+        (3, "3"),
+        (3.0, "3"),
+        (-2.5, "-2.5"),
+        (True, "true"),
+        (False, "false"),
+        ([], None),
+        (["gold"], None),
+        ({"a": 1}, None),
+        (None, None),
+    ],
+)
+def test_an_attribute_is_a_text_a_number_or_a_boolean(value: object, text: str | None) -> None:
+    assert attribute_text(value) == text
+
+
+def test_what_can_be_no_attribute_is_left_out_by_name() -> None:
+    claims = {"roles": ["admin"], "long": "x" * 900, "longer": "y" * 900, "none": None, "short": "z"}
+
+    attributes, left_out = attributes_of(claims, ("roles", "missing", "none", "long", "longer", "short", "short"))
+
+    assert list(attributes) == ["long", "short"]
+    assert left_out == ("roles", "longer")
 
 
 def test_single_value_fields_serve_where_the_others_are_absent() -> None:

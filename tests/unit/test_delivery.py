@@ -2,10 +2,10 @@
 
 import json
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -23,11 +23,11 @@ from lambdas.core.errors import (
     StoreUnavailable,
     Superseded,
 )
-from lambdas.core.model import YOUNG_CONNECTION, Connection
-from lambdas.core.ports import PostResult
-from ringback.envelope import MAX_ACK_TIMEOUT_SECONDS
+from lambdas.core.model import YOUNG_CONNECTION, Callback, Connection
+from lambdas.core.ports import Address, Numbered, PostResult
+from ringback.envelope import MAX_ACK_TIMEOUT_SECONDS, Recipient
 from tests.builders import NOW, attempt, callback, connection, envelope, recipient, task, waiting
-from tests.fakes import FakeCallbacks, FakeClock, FakeConnections, FakeSockets, FakeTokens
+from tests.fakes import FakeCallbacks, FakeClock, FakeConnections, FakeSequences, FakeSockets, FakeTokens
 
 POSTED, GONE, THROTTLED, FAILED = PostResult.POSTED, PostResult.GONE, PostResult.THROTTLED, PostResult.FAILED
 OLD = YOUNG_CONNECTION.total_seconds()
@@ -59,11 +59,22 @@ class World:
     def post(self, what: delivery.Attempt, targets: list[Connection]) -> delivery.Receipt:
         return delivery.post(what, targets, connections=self.connections, sockets=self.sockets, clock=self.clock)
 
-    def park(self, what: delivery.Attempt, *, entry: int = 1, tried: Iterable[str] = (), max_attempts: int = 5) -> None:
+    def park(
+        self,
+        what: delivery.Attempt,
+        *,
+        entry: int = 1,
+        tried: Iterable[str] = (),
+        tried_at: datetime = NOW,
+        unacknowledged: bool = False,
+        max_attempts: int = 5,
+    ) -> None:
         delivery.park_for_reconnect(
             what,
             waiting(entry),
-            tried=tried,
+            tried=list(tried),
+            tried_at=tried_at,
+            unacknowledged=unacknowledged,
             max_attempts=max_attempts,
             connections=self.connections,
             callbacks=self.callbacks,
@@ -83,14 +94,21 @@ class World:
             self.tokens.waiting.add(f"token-{entry}")
 
     def acknowledge(self, *message_ids: str, context_id: str = "42") -> int:
+        return len(self.acknowledged(*message_ids, context_id=context_id))
+
+    def acknowledged(self, *message_ids: str, context_id: str = "42") -> list[Callback]:
         return delivery.acknowledge(
             message_ids,
             sender=recipient(context_id=context_id),
             connection_id="tab",
+            connections=self.connections,
             callbacks=self.callbacks,
             tokens=self.tokens,
             clock=self.clock,
         )
+
+    def stale(self) -> set[str]:
+        return {row.connection_id for row in self.connections.rows.values() if row.stale_since is not None}
 
 
 @pytest.fixture
@@ -105,19 +123,63 @@ def test_a_task_is_read() -> None:
     connected = connection("tab", token_life_seconds=900)
     event = task(envelope(id=None, ttlSeconds=60), attempt=3, connections=[connected.to_state()])
 
-    read = delivery.Attempt.from_task(event, default_ttl_seconds=10)
+    read = delivery.Attempt.from_task(event, default_ttl_seconds=10, sequences=FakeSequences(down={"number"}))
 
     assert (read.number, read.message.id, read.execution_name) == (3, "execution-name", "execution-name")
+    assert (read.message.accepted_at, read.sequence) == (NOW, None)
     assert read.message.expires_at.isoformat() == "2030-01-31T12:01:00+00:00"
     assert read.targets(event) == [connected]
+
+
+def test_an_ordered_message_has_one_number_in_every_state_of_its_run() -> None:
+    sequences = FakeSequences()
+    tasks = [task(envelope(ordered=True)), task(envelope(ordered=True), attempt=2)]
+    other = {**task(envelope(id="m-2", ordered=True)), "execution": {**tasks[0]["execution"], "name": "another"}}
+
+    read = [delivery.Attempt.from_task(each, default_ttl_seconds=10, sequences=sequences) for each in (*tasks, other)]
+
+    assert [each.sequence for each in read] == [1, 1, 2]
+    assert [json.loads(each.frame(NOW))["sequence"] for each in read] == [1, 1, 2]
+
+
+def test_a_number_is_known_for_as_long_as_anybody_may_ask_for_it() -> None:
+    class Watched(FakeSequences):
+        def number(self, recipient: Recipient, execution_name: str, *, until: datetime) -> Numbered:
+            asked.append(until)
+            return super().number(recipient, execution_name, until=until)
+
+    asked: list[datetime] = []
+    what = attempt(ordered=True, ttlSeconds=60)
+
+    delivery.number_of(what.message, "run", Watched())
+
+    assert asked == [what.message.expires_at + delivery.NUMBER_OUTLIVES_MESSAGE]
+    assert timedelta(seconds=MAX_ACK_TIMEOUT_SECONDS) < delivery.NUMBER_OUTLIVES_MESSAGE
+
+
+def test_a_number_that_cannot_be_read_is_worth_another_try() -> None:
+    with pytest.raises(StoreUnavailable):
+        delivery.Attempt.from_task(
+            task(envelope(ordered=True)), default_ttl_seconds=10, sequences=FakeSequences(down={"number"})
+        )
+
+
+def test_what_is_no_message_gets_no_number() -> None:
+    sequences = FakeSequences()
+
+    with pytest.raises(InvalidMessage):
+        delivery.Attempt.from_task(task(envelope(ordered=1)), default_ttl_seconds=10, sequences=sequences)
+
+    assert not sequences.runs
 
 
 def test_a_callback_belongs_to_one_entry_of_one_run() -> None:
     event = task(envelope(), taskToken="token", entry={"enteredAt": "2030-01-31T12:00:00.007Z", "retry": 2})
 
-    read = delivery.Waiting.from_task(event).callback(attempt(execution_name="run"), NOW)
+    read = delivery.Waiting.from_task(event).callback(attempt(3, execution_name="run", numbered=7), NOW)
 
     assert (read.message_id, read.execution_name, read.task_token) == ("m-1", "run", "token")
+    assert (read.attempt, read.sequence, read.accepted_at) == (3, 7, NOW)
     assert read.entry == 1_896_091_200_007_002
 
 
@@ -229,7 +291,7 @@ def test_forgetting_hits_exactly_the_connection_that_is_gone(world: World) -> No
 
 def test_all_tabs_get_it_at_the_same_moment(world: World) -> None:
     class Meeting(FakeSockets):
-        def post(self, connection: Connection, frame: bytes) -> PostResult:
+        def post(self, connection: Address, frame: bytes) -> PostResult:
             everybody.wait(timeout=5)
             return super().post(connection, frame)
 
@@ -367,6 +429,7 @@ class Recheck:
 
     there: Connection
     tried: bool = False
+    tried_seconds_ago: float = 0
 
 
 @pytest.mark.parametrize(
@@ -374,12 +437,24 @@ class Recheck:
     [
         pytest.param(Recheck(connection("tab")), id="not tried"),
         pytest.param(Recheck(connection("tab", age_seconds=OLD - 1), tried=True), id="tried, but young"),
+        pytest.param(
+            Recheck(connection("tab", age_seconds=OLD + 29), tried=True, tried_seconds_ago=30),
+            id="tried when it was young",
+        ),
     ],
 )
-def test_a_run_goes_on_at_once_with_a_connection_that_it_missed(world: World, case: Recheck) -> None:
-    world.connect(case.there, connection("tried", age_seconds=OLD), connection("closed", life_seconds=0))
+@pytest.mark.parametrize("unacknowledged", [False, True])
+def test_a_run_goes_on_at_once_with_a_connection_that_it_missed(
+    world: World, case: Recheck, *, unacknowledged: bool
+) -> None:
+    world.connect(case.there, connection("tried", age_seconds=OLD + 30), connection("closed", life_seconds=0))
 
-    world.park(attempt(), tried=["tried", *(["tab"] if case.tried else [])])
+    world.park(
+        attempt(ack="client"),
+        tried=["tried", *(["tab"] if case.tried else [])],
+        tried_at=NOW - timedelta(seconds=case.tried_seconds_ago),
+        unacknowledged=unacknowledged,
+    )
 
     assert world.tokens.outputs == {"token-1": {"wokenBy": "recheck", "connections": [case.there.to_state()]}}
     assert not world.callbacks.reconnects
@@ -417,6 +492,12 @@ def test_a_run_that_comes_late_does_not_read_the_connections(world: World) -> No
     "case",
     [
         pytest.param(Recheck(connection("tab", age_seconds=OLD), tried=True), id="tried"),
+        pytest.param(
+            Recheck(connection("tab", age_seconds=OLD + 30), tried=True, tried_seconds_ago=30), id="tried when old"
+        ),
+        pytest.param(
+            Recheck(connection("tab", age_seconds=1, stale_since=NOW), tried=True), id="young, but it has taken one"
+        ),
         pytest.param(Recheck(connection("tab", life_seconds=0)), id="closed"),
         pytest.param(Recheck(connection("tab", recipient(context_id="43"))), id="another conversation"),
     ],
@@ -424,9 +505,48 @@ def test_a_run_that_comes_late_does_not_read_the_connections(world: World) -> No
 def test_a_run_does_not_go_on_with_any_other_connection(world: World, case: Recheck) -> None:
     world.connect(case.there)
 
-    world.park(attempt(), tried=["tab"] if case.tried else [])
+    world.park(attempt(), tried=["tab"] if case.tried else [], tried_at=NOW - timedelta(seconds=case.tried_seconds_ago))
 
     assert world.tokens.waiting == {"token-1"}
+    assert world.callbacks.reconnects
+
+
+def test_a_young_client_that_never_acknowledges_is_asked_once_more_and_then_waited_for(world: World) -> None:
+    """Nobody knows which of the connections took it: its handshake may have gone on while another, now dead, did."""
+    world.tokens.waiting = {"token-1", "token-2"}
+    world.connect(connection("tab", age_seconds=1))
+
+    for number in (1, 2):
+        world.park(attempt(number, ack="client"), entry=number, tried=["tab"], unacknowledged=True)
+
+    assert world.tokens.outputs.keys() == {"token-1"}
+    assert world.tokens.waiting == {"token-2"}
+
+
+def test_what_took_a_message_that_nobody_acknowledged_is_stale_from_the_first_time_on(world: World) -> None:
+    tried = [connection("tab"), connection("phone", stale_since=NOW - timedelta(hours=1))]
+    world.connect(*tried, connection("new"), connection("elsewhere", recipient(context_id="43")))
+
+    world.park(attempt(ack="client"), tried=["tab", "phone", "gone"], unacknowledged=True)
+
+    since = {row.connection_id: row.stale_since for row in world.connections.rows.values()}
+    assert since == {"tab": NOW, "phone": NOW - timedelta(hours=1), "new": None, "elsewhere": None}
+
+
+def test_what_did_not_take_the_message_is_not_stale(world: World) -> None:
+    world.connect(connection("tab"))
+
+    world.park(attempt(ack="client"), tried=["tab"])
+
+    assert world.stale() == set()
+
+
+def test_a_run_parks_though_a_stale_connection_cannot_be_noted(world: World) -> None:
+    world.connect(connection("tab"))
+    world.connections.down = {"mark_stale"}
+
+    world.park(attempt(ack="client"), tried=["tab"], unacknowledged=True)
+
     assert world.callbacks.reconnects
 
 
@@ -526,6 +646,39 @@ def test_a_wake_stops_when_its_time_is_up_and_the_next_one_goes_on_from_there(wo
     assert not world.tokens.waiting
 
 
+@pytest.mark.parametrize("runs", [5, delivery.WAKES_A_ROUND + 5], ids=["one round", "over two rounds"])
+def test_ordered_messages_are_woken_one_after_the_other_in_their_order(
+    world: World, monkeypatch: pytest.MonkeyPatch, runs: int
+) -> None:
+    def last_first(call: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
+        return [call(item) for item in reversed(items)][::-1]
+
+    monkeypatch.setattr(delivery, "at_once", last_first)  # what is woken at once comes in any order
+    for entry in reversed(range(1, runs + 1)):
+        world.callbacks.park_for_reconnect(callback(f"m-{entry}", entry=entry, sequence=entry))
+        world.callbacks.park_for_reconnect(callback(f"unordered-{entry}", entry=-entry))
+        world.tokens.waiting |= {f"token-{entry}", f"token-{-entry}"}
+
+    assert world.wake(connection()) == 2 * runs
+
+    entries = [int(token.removeprefix("token-")) for token in world.tokens.outputs]
+    assert [entry for entry in entries if entry > 0] == list(range(1, runs + 1))
+
+
+def test_an_ordered_wake_that_fails_leaves_those_behind_it_for_the_next(world: World) -> None:
+    world.tokens = FakeTokens(waiting={"token-1", "token-2", "token-3"}, unreachable={"token-2"})
+    for entry in (1, 2, 3):
+        world.callbacks.park_for_reconnect(callback(f"m-{entry}", entry=entry, sequence=entry))
+
+    with pytest.raises(ServiceUnavailable):
+        world.wake(connection())
+    assert list(world.tokens.outputs) == ["token-1"]
+
+    world.tokens.unreachable = set()
+    world.wake(connection())
+    assert list(world.tokens.outputs) == ["token-1", "token-2", "token-3"]
+
+
 def test_a_wake_that_nobody_waits_for_needs_no_time(world: World) -> None:
     assert world.wake(connection(), has_time=lambda: False) == 0
 
@@ -534,9 +687,10 @@ def test_a_wake_that_nobody_waits_for_needs_no_time(world: World) -> None:
 
 
 def test_an_acknowledgement_completes_its_run(world: World) -> None:
-    world.callbacks.park_for_acknowledgement(callback())
+    waits = callback()
+    world.callbacks.park_for_acknowledgement(waits)
 
-    assert world.acknowledge("m-1") == 1
+    assert world.acknowledged("m-1") == [waits]
 
     assert world.tokens.outputs["token-1"] == {
         "status": "acknowledged",
@@ -569,12 +723,112 @@ def test_an_id_that_nobody_waits_for_changes_nothing(world: World, ids: list[str
     assert world.acknowledge(*ids) == 1
 
 
-def test_a_late_acknowledgement_only_clears_up(world: World) -> None:
+ACKNOWLEDGED = {
+    "status": "acknowledged",
+    "messageId": "m-1",
+    "connectionId": "tab",
+    "acknowledgedAt": "2030-01-31T12:00:00.000Z",
+}
+
+
+def test_a_late_acknowledgement_ends_the_wait_for_a_reconnect(world: World) -> None:
+    waits = callback(entry=1)
+    world.callbacks.park_for_acknowledgement(waits)
+    world.tokens.waiting = {"token-2"}
+    world.park(attempt(ack="client"), entry=2)
+
+    assert world.acknowledged("m-1") == [waits]
+
+    assert world.tokens.outputs == {"token-2": {"acknowledgement": ACKNOWLEDGED}}
+    assert not world.callbacks.reconnects
+
+
+def test_a_late_acknowledgement_is_kept_until_the_run_parks(world: World) -> None:
+    world.callbacks.park_for_acknowledgement(callback(entry=1))
+    world.tokens.waiting = {"token-2"}
+    assert world.acknowledge("m-1") == 0, "the run goes on when it parks"
+    world.connections.down = {"of_recipient"}
+
+    world.park(attempt(ack="client"), entry=2, tried=["tab"], unacknowledged=True)
+
+    assert world.tokens.outputs == {"token-2": {"acknowledgement": ACKNOWLEDGED}}
+    assert not world.callbacks.reconnects
+
+
+@pytest.mark.parametrize(
+    ("what", "max_attempts"), [(attempt(3, ack="client"), 3), (attempt(2, ack="client", ttlSeconds=1), 5)]
+)
+def test_what_was_acknowledged_late_is_no_dead_letter(world: World, what: delivery.Attempt, max_attempts: int) -> None:
+    world.callbacks.park_for_acknowledgement(callback(entry=1))
+    world.tokens.waiting = {"token-2"}
+    world.acknowledge("m-1")
+    world.clock.sleep(1)
+
+    world.park(what, entry=2, max_attempts=max_attempts)
+
+    assert world.tokens.outputs.keys() == {"token-2"}
+
+
+def test_a_late_acknowledgement_outlives_the_next_attempt(world: World) -> None:
+    """It came between two attempts: the next one's callback takes the place of the one that it was meant for."""
+    world.callbacks.park_for_acknowledgement(callback(entry=1))
+    world.tokens.waiting = {"token-2", "token-3"}
+    world.acknowledge("m-1")
+    with pytest.raises(ConnectionGone), world.awaiting_acknowledgement(attempt(2, ack="client"), entry=2):
+        raise ConnectionGone("1 connections are gone")
+
+    world.park(attempt(2, ack="client"), entry=3)
+
+    assert world.tokens.outputs == {"token-3": {"acknowledgement": ACKNOWLEDGED}}
+
+
+def test_a_late_acknowledgement_of_one_run_is_none_of_another_with_the_same_message(world: World) -> None:
+    world.callbacks.park_for_acknowledgement(callback(entry=1, execution_name="run-1"))
+    world.tokens.waiting = {"token-2"}
+    world.acknowledge("m-1")
+
+    world.park(attempt(ack="client", execution_name="run-2"), entry=2)
+
+    assert world.tokens.waiting == {"token-2"}
+
+
+def test_a_message_that_wants_no_acknowledgement_is_not_looked_for_one(world: World) -> None:
+    world.callbacks.down = {"kept_acknowledgement"}
+
+    world.park(attempt())
+
+    assert world.callbacks.reconnects
+
+
+def test_a_strangers_late_acknowledgement_is_not_kept(world: World) -> None:
     world.callbacks.park_for_acknowledgement(callback())
     world.tokens.waiting.clear()
 
-    assert world.acknowledge("m-1") == 0
-    assert not world.callbacks.acknowledgements
+    world.acknowledge("m-1", context_id="43")
+
+    assert not world.callbacks.late
+
+
+@pytest.mark.parametrize(("attempt_number", "in_time", "stale"), [(1, True, True), (2, True, False), (1, False, False)])
+def test_who_acknowledges_late_or_again_is_no_longer_stale(
+    world: World, attempt_number: int, *, in_time: bool, stale: bool
+) -> None:
+    world.connect(connection("tab", stale_since=NOW), connection("phone", stale_since=NOW))
+    world.callbacks.park_for_acknowledgement(callback(attempt=attempt_number))
+    if not in_time:
+        world.tokens.waiting = {"token-2"}
+        world.callbacks.park_for_reconnect(callback(entry=2))
+
+    world.acknowledge("m-1")
+
+    assert world.stale() == ({"tab", "phone"} if stale else {"phone"})
+
+
+def test_an_acknowledgement_counts_though_its_connection_cannot_be_noted(world: World) -> None:
+    world.callbacks.park_for_acknowledgement(callback(attempt=2))
+    world.connections.down = {"mark_active"}
+
+    assert world.acknowledge("m-1") == 1
 
 
 def test_another_conversation_of_the_same_user_cannot_acknowledge(world: World) -> None:

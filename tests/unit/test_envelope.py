@@ -16,6 +16,7 @@ from tests.builders import envelope
 RECIPIENT = {"user": "ana", "context": "chat", "contextId": "42"}
 ANA = Recipient(user="ana", context="chat", context_id="42")
 RFC3339 = "expiresAt: give the time in UTC as RFC 3339, for example 2030-01-31T12:00:00Z"
+TRACEPARENT_RULE = "must be W3C Trace Context, for example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 MAX_LENGTHS = {User: 255, Context: 64, ContextId: 128, MessageId: 128}
 
 printable = st.characters(min_codepoint=0x21, max_codepoint=0x7E, exclude_characters="#")
@@ -41,9 +42,10 @@ def test_every_field_has_its_camel_case_name() -> None:
         **envelope(type="chat.reply", ack="client", ackTimeoutSeconds=30, correlationId="c-1", sequence=0),
         "isFinal": True,
         "expiresAt": "2030-01-31T12:00:00Z",
+        "retry": {"maxAttempts": 3, "backoffBaseSeconds": 1, "backoffCapSeconds": 60},
     }
 
-    assert json.loads(parse(given_fields).model_dump_json(by_alias=True, exclude_none=True)) == given_fields
+    assert json.loads(parse(given_fields).model_dump_json(by_alias=True, exclude_unset=True)) == given_fields
 
 
 def test_the_field_names_of_older_publishers() -> None:
@@ -82,12 +84,63 @@ def test_the_field_names_of_older_publishers() -> None:
             {"ackTimeoutSeconds": 3601}, "ackTimeoutSeconds: Input should be less than or equal to 3600", id="long ack"
         ),
         pytest.param({"sequence": -1}, "sequence: Input should be greater than or equal to 0", id="sequence"),
+        pytest.param(
+            {"ordered": True, "sequence": 0},
+            "envelope: give ordered or sequence, not both: Ringback numbers ordered messages itself",
+            id="two who number",
+        ),
+        pytest.param({"ordered": "true"}, "ordered: Input should be a valid boolean", id="text for a bool"),
+        pytest.param({"track": None}, "track: Input should be a valid boolean", id="null for a bool"),
+        pytest.param({"retry": 3}, "retry: must be a JSON object", id="retry"),
+        pytest.param({"retry": {"max": 3}}, "retry.max: there is no such field", id="unknown field of the retry"),
+        pytest.param(
+            {"retry": {"maxAttempts": 0}}, "retry.maxAttempts: Input should be greater than or equal to 1", id="none"
+        ),
+        pytest.param(
+            {"retry": {"maxAttempts": 271}}, "retry.maxAttempts: Input should be less than or equal to 270", id="many"
+        ),
+        pytest.param(
+            {"retry": {"backoffBaseSeconds": 3601}},
+            "retry.backoffBaseSeconds: Input should be less than or equal to 3600",
+            id="long base",
+        ),
+        pytest.param(
+            {"retry": {"backoffCapSeconds": 86_401}},
+            "retry.backoffCapSeconds: Input should be less than or equal to 86400",
+            id="long cap",
+        ),
+        pytest.param(
+            {"retry": {"backoffBaseSeconds": 10, "backoffCapSeconds": 9}},
+            "retry: backoffCapSeconds must not be lower than backoffBaseSeconds",
+            id="the cap below the base",
+        ),
+        pytest.param({"traceparent": "SECRET"}, f"traceparent: {TRACEPARENT_RULE}", id="traceparent"),
         pytest.param({"type": ""}, "type: String should have at least 1 character", id="empty type"),
         pytest.param({"payload": {"a": [object()]}}, "payload: input was not a valid JSON value", id="no JSON"),
     ],
 )
 def test_a_refusal_names_the_field_and_the_rule(change: dict[str, Any], said: str) -> None:
     assert refusal(envelope(**change)) == said
+
+
+@pytest.mark.parametrize("limit", ["maxAttempts", "backoffBaseSeconds", "backoffCapSeconds"])
+@pytest.mark.parametrize("value", [1, None])
+def test_a_retry_policy_may_set_any_of_its_limits_alone(limit: str, value: int | None) -> None:
+    assert parse(envelope(retry={limit: value})).retry is not None
+
+
+@pytest.mark.parametrize(
+    ("change", "wants_a_run"),
+    [
+        ({}, False),
+        ({"ack": "client"}, True),
+        ({"ordered": True}, True),
+        ({"track": True}, True),
+        ({"retry": {"maxAttempts": 3}}, False),
+    ],
+)
+def test_a_message_that_somebody_asks_about_again_wants_a_run(change: dict[str, Any], *, wants_a_run: bool) -> None:
+    assert parse(envelope(**change)).wants_a_run is wants_a_run
 
 
 @pytest.mark.parametrize("value", ["text", ["list"], None, 1])

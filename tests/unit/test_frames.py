@@ -9,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lambdas.core.errors import InvalidMessage
-from lambdas.core.frames import MAX_FRAME_BYTES, message_frame
+from lambdas.core.frames import MAX_FRAME_BYTES, batch_frames, message_frame
 from tests.builders import NOW, message
+
+TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 text = st.text(st.characters(exclude_categories=["Cs"]))
 json_values = st.recursive(
@@ -20,14 +22,23 @@ json_values = st.recursive(
 )
 
 
-def frame(**changes: Any) -> bytes:
-    return message_frame(message(**changes), attempt=2, sent_at=NOW + timedelta(milliseconds=250))
+def frame(*, numbered: int | None = None, **changes: Any) -> bytes:
+    sent_at = NOW + timedelta(milliseconds=250)
+    return message_frame(message(**changes), attempt=2, sent_at=sent_at, sequence=numbered)
 
 
 def test_the_whole_frame() -> None:
     assert frame(type="chat.reply", correlationId="c-1", sequence=0, isFinal=False) == (
         b'{"kind":"message","id":"m-1","type":"chat.reply","payload":{"text":"hello"},'
         b'"sentAt":"2030-01-31T12:00:00.250Z","attempt":2,"correlationId":"c-1","sequence":0,"isFinal":false}'
+    )
+
+
+def test_the_frame_of_an_ordered_message_carries_its_number_and_says_whose_it_is() -> None:
+    assert frame(ordered=True, numbered=7, traceparent=TRACEPARENT) == (
+        b'{"kind":"message","id":"m-1","type":"message","payload":{"text":"hello"},'
+        b'"sentAt":"2030-01-31T12:00:00.250Z","attempt":2,"traceparent":"' + TRACEPARENT.encode() + b'",'
+        b'"sequence":7,"ordered":true}'
     )
 
 
@@ -74,3 +85,37 @@ def test_a_frame_is_at_most_what_api_gateway_takes_in_bytes() -> None:
 def test_what_json_cannot_carry_is_an_invalid_message(payload: Any) -> None:
     with pytest.raises(InvalidMessage, match=r"^payload: it holds a number or a text that JSON cannot carry$"):
         frame(payload=payload)
+
+
+# Several messages for one recipient
+
+
+def test_one_message_needs_no_batch() -> None:
+    assert list(batch_frames([frame()])) == [(1, frame())]
+    assert list(batch_frames([])) == []
+
+
+def test_a_batch_is_a_frame_of_frames_in_their_order() -> None:
+    frames = [frame(id=f"m-{number}") for number in range(3)]
+
+    ((count, together),) = batch_frames(frames)
+
+    assert count == 3
+    assert json.loads(together) == {"kind": "batch", "messages": [json.loads(each) for each in frames]}
+
+
+@given(st.lists(st.integers(0, MAX_FRAME_BYTES - 200), min_size=1, max_size=12))
+def test_batches_hold_every_message_once_and_are_as_few_as_api_gateway_takes(sizes: list[int]) -> None:
+    frames = [frame(payload="x" * size) for size in sizes]
+    envelope = len(b'{"kind":"batch","messages":[]}')
+    at = 0
+
+    for count, together in batch_frames(frames):
+        body = json.loads(together)
+        assert (body["messages"] if count > 1 else [body]) == [json.loads(each) for each in frames[at : at + count]]
+        assert len(together) <= MAX_FRAME_BYTES
+        with_next = frames[at : at + count + 1]
+        at += count
+        if at < len(frames):
+            assert envelope + len(b",".join(with_next)) > MAX_FRAME_BYTES, "the next had room"
+    assert at == len(frames)

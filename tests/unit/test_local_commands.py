@@ -65,15 +65,49 @@ def test_second_up_says_so(
 
 def test_token(directory: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     Keys.make().save(directory)
-    options = ("--context", "chat", "--context-id", "42", "--scope", "read write", "--ttl-seconds", "60")
+    options = ("--contexts", "chat/42", "support", "--plan", "gold", "--scope", "read write", "--ttl-seconds", "60")
 
     assert run(monkeypatch, "token", "--user", "ana", *options) == 0
 
     claims = jwt.decode(capsys.readouterr().out.strip(), options={"verify_signature": False})
     assert claims["sub"] == "ana"
-    assert claims["contexts"] == ["chat/42"]
+    assert claims["contexts"] == ["chat/42", "support"]
+    assert claims["plan"] == "gold"
     assert claims["scope"] == "read write"
     assert claims["exp"] - claims["iat"] == 60
+
+
+def test_a_token_opens_the_chats_unless_told(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Keys.make().save(directory)
+
+    assert run(monkeypatch, "token", "--user", "ana") == 0
+
+    claims = jwt.decode(capsys.readouterr().out.strip(), options={"verify_signature": False})
+    assert claims["contexts"] == ["chat"]
+
+
+def test_token_of_a_backend(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Keys.make(backend_issuer="http://127.0.0.1:4711/issuer").save(directory)
+
+    assert run(monkeypatch, "token", "--backend") == 0
+
+    claims = jwt.decode(capsys.readouterr().out.strip(), options={"verify_signature": False})
+    assert claims["iss"] == "http://127.0.0.1:4711/issuer"
+    assert claims["scope"] == "ringback:messages"
+
+
+def test_backend_has_no_contexts(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Keys.make().save(directory)
+
+    assert run(monkeypatch, "token", "--backend", "--contexts", "chat") == 1
+
+    assert "--contexts" in capsys.readouterr().err
 
 
 def test_token_without_a_run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

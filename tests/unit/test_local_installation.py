@@ -16,11 +16,20 @@ ENDPOINT = "http://127.0.0.1:4711"
 OUTPUTS = {
     "WebSocketUrl": "ws://127.0.0.1:4711/_aws/execute-api/abc/local",
     "DeliveryStateMachineArn": "arn:aws:states:us-east-1:000000000000:stateMachine:Delivery",
+    "FanOutStateMachineArn": "arn:aws:states:us-east-1:000000000000:stateMachine:FanOut",
+    "AudienceBucketName": "audiences",
     "MessageTopicArn": "arn:aws:sns:us-east-1:000000000000:Messages",
+    "MessageBusName": "Messages",
+    "IngestQueueUrl": f"{ENDPOINT}/000000000000/Ingest",
+    "AcceptFunctionName": "Accept",
+    "PostOnceFunctionName": "PostOnce",
+    "HttpApiUrl": f"{ENDPOINT}/_aws/execute-api/def",
     "DeadLetterQueueUrl": f"{ENDPOINT}/000000000000/DeadLetters",
     "IngestDeadLetterQueueUrl": f"{ENDPOINT}/000000000000/IngestDeadLetters",
     "ConnectionsTableName": "Connections",
     "CallbacksTableName": "Callbacks",
+    "SequencesTableName": "Sequences",
+    "ManagementEndpoint": "http://127.0.0.1:4711/_aws/execute-api/abc/local",
     "DisconnectFunctionName": "Disconnect",
     "SomethingNew": "that nobody here asks for",
 }
@@ -35,6 +44,7 @@ def test_outputs_become_an_installation(installation: Installation) -> None:
     assert installation.websocket_url == OUTPUTS["WebSocketUrl"]
     assert installation.ingest_dead_letter_queue_url == OUTPUTS["IngestDeadLetterQueueUrl"]
     assert installation.disconnect_function_name == "Disconnect"
+    assert installation.accept_function_name == "Accept"
     assert installation.endpoint == ENDPOINT
     assert installation.management_url == "http://127.0.0.1:4711/_aws/execute-api/abc/local"
 
@@ -86,6 +96,14 @@ def test_commands_cannot_reach_the_real_aws(installation: Installation) -> None:
         assert words[words.index("--endpoint-url") + 1] == ENDPOINT
 
 
+def test_message_over_http_in_the_instructions_is_one(installation: Installation) -> None:
+    words = shlex.split(instructions.post_command(installation).replace("\\\n", ""))
+
+    assert words[1] == f"{ENDPOINT}/_aws/execute-api/def/messages"
+    assert parse(json.loads(words[words.index("-d") + 1])).recipient.user == "ana"
+    assert any(word.endswith("--backend)") for word in words)
+
+
 def test_envelope_in_the_instructions_is_one(installation: Installation) -> None:
     words = shlex.split(instructions.start_execution_command(installation).replace("\\\n", ""))
 
@@ -95,5 +113,12 @@ def test_envelope_in_the_instructions_is_one(installation: Installation) -> None
 def test_instructions_name_everything(installation: Installation) -> None:
     text = instructions.instructions(installation)
 
-    for value in (installation.endpoint, installation.websocket_url, installation.token_command):
+    for value in (
+        installation.endpoint,
+        installation.websocket_url,
+        installation.http_api_url,
+        installation.message_bus_name,
+        installation.accept_function_name,
+        installation.token_command,
+    ):
         assert value in text

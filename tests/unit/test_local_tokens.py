@@ -3,12 +3,13 @@
 import json
 import stat
 from pathlib import Path
+from typing import Any
 
 import jwt
 import pytest
 
 from local.errors import NotRunning
-from local.tokens import Keys, unsigned
+from local.tokens import BACKEND_KEY_FILE, KEY_FILE, Keys, unsigned
 
 
 @pytest.fixture
@@ -73,9 +74,45 @@ def test_saved_keys_are_the_same_and_private(keys: Keys, tmp_path: Path) -> None
     Keys.make().save(tmp_path)
     keys.save(tmp_path)
 
-    assert verified(Keys.load(tmp_path).token("ana"), keys)["sub"] == "ana"
-    (file,) = tmp_path.iterdir()
-    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    loaded = Keys.load(tmp_path)
+    assert verified(loaded.token("ana"), keys)["sub"] == "ana"
+    assert verified_backend(loaded.backend_token(), keys)["sub"] == "backend"
+    assert loaded.backend_issuer == keys.backend_issuer
+    files = [tmp_path / KEY_FILE, tmp_path / BACKEND_KEY_FILE]
+    assert [stat.S_IMODE(file.stat().st_mode) for file in files] == [0o600, 0o600]
+
+    Keys.remove(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def verified_backend(token: str, keys: Keys) -> dict[str, Any]:
+    """The claims, if the token is good where the stage's settings say."""
+    settings = keys.http_api_settings()
+    (jwk,) = keys.backend_key_set()["keys"]
+    claims: dict[str, Any] = jwt.decode(
+        token,
+        jwt.PyJWK(jwk),
+        algorithms=["RS256"],
+        issuer=settings["issuer"],
+        audience=settings["audience"],
+        options={"require": ["exp", "iat"]},
+    )
+    return claims
+
+
+def test_backend_token_has_the_scope_that_the_stage_asks_for(keys: Keys) -> None:
+    assert verified_backend(keys.backend_token(), keys)["scope"] == keys.http_api_settings()["scope"]
+
+
+def test_tokens_of_users_and_backends_do_not_open_the_others_door(keys: Keys) -> None:
+    users, backends = keys.stage_settings(), keys.http_api_settings()
+
+    assert users["issuer"] != backends["issuer"]
+    assert users["audience"] != backends["audience"]
+    with pytest.raises(jwt.InvalidTokenError):
+        verified_backend(keys.token("ana"), keys)
+    with pytest.raises(jwt.InvalidTokenError):
+        verified(keys.backend_token(), keys)
 
 
 def test_no_keys(tmp_path: Path) -> None:

@@ -135,6 +135,8 @@ class WakeUps(RuleBasedStateMachine):
                 attempt(id=entered.run),
                 waiting(entered.entry),
                 tried=entered.tried,
+                tried_at=self.clock.now(),
+                unacknowledged=False,
                 max_attempts=5,
                 connections=self.connections,
                 callbacks=self.callbacks,

@@ -1,5 +1,7 @@
 """Small functions, machines and WebSocket APIs on a MiniStack of the tests' own, made in milliseconds."""
 
+import contextlib
+import http.client
 import io
 import json
 import textwrap
@@ -10,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
 
 from botocore.exceptions import ClientError
 from websockets.exceptions import InvalidStatus
@@ -25,6 +28,7 @@ _ROLE = f"arn:aws:iam::{settings.ACCOUNT}:role/any"
 PATIENCE_SECONDS = 20
 
 T = TypeVar("T")
+Matters = Callable[[Callable[["Laboratory"], object], object], None]
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,14 @@ class Laboratory:
     @cached_property
     def logs(self) -> Any:
         return self._client("logs")
+
+    @cached_property
+    def events(self) -> Any:
+        return self._client("events")
+
+    @cached_property
+    def s3(self) -> Any:
+        return self._client("s3")
 
     def function(self, source: str, *, timeout_seconds: int = 10) -> str:
         """A function whose module is this source; returns its ARN."""
@@ -75,11 +87,12 @@ class Laboratory:
 
     def machine(self, state: Mapping[str, Any], *, query_language: str = "JSONata") -> str:
         """A machine of one state; returns its ARN."""
-        definition = {
-            "QueryLanguage": query_language,
-            "StartAt": "Only",
-            "States": {"Only": {"Type": "Task", "End": True, **state}},
-        }
+        end = {} if state.get("Type") == "Fail" else {"End": True}
+        only = {"Type": "Task", **end, **state}
+        return self.machine_of({"QueryLanguage": query_language, "StartAt": "Only", "States": {"Only": only}})
+
+    def machine_of(self, definition: Mapping[str, Any]) -> str:
+        """A machine; returns its ARN."""
         created = self.clients.stepfunctions.create_state_machine(
             name=unique("machine"), definition=json.dumps(definition), roleArn=_ROLE
         )
@@ -101,6 +114,27 @@ class Laboratory:
 
     def run(self, state: Mapping[str, Any], data: object = None, *, query_language: str = "JSONata") -> Any:
         return self.outcome(self.start(self.machine(state, query_language=query_language), data))
+
+    def queue(self, **attributes: str) -> str:
+        """A queue's URL."""
+        given: Any = attributes
+        return self.clients.sqs.create_queue(QueueName=unique("queue"), Attributes=given)["QueueUrl"]
+
+    def queue_arn(self, url: str) -> str:
+        answer = self.clients.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
+        return answer["Attributes"]["QueueArn"]
+
+    def message(self, queue: str, *, or_none_within: int | None = None) -> str:
+        """The body of the next message on a queue; "" where none may come, and none does."""
+
+        def received() -> str | None:
+            answer = self.clients.sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=or_none_within or 1)
+            if messages := answer.get("Messages"):
+                self.clients.sqs.delete_message(QueueUrl=queue, ReceiptHandle=messages[0]["ReceiptHandle"])
+                return messages[0]["Body"]
+            return "" if or_none_within else None
+
+        return wait_for(received)
 
     def create_stack(self, template: Mapping[str, Any]) -> Any:
         """A stack as it is once CloudFormation has done with it."""
@@ -137,6 +171,15 @@ class Laboratory:
         if default:
             api.route("$default", default, answers=True)
         return api
+
+    def http_api(self, function: str) -> "HttpApi":
+        """An API whose routes all lead to this function."""
+        api = self.gateway.create_api(Name=unique("api"), ProtocolType="HTTP")["ApiId"]
+        self.gateway.create_stage(ApiId=api, StageName="$default", AutoDeploy=True)
+        integration = self.gateway.create_integration(
+            ApiId=api, IntegrationType="AWS_PROXY", IntegrationUri=function, PayloadFormatVersion="2.0"
+        )
+        return HttpApi(self, api, integration["IntegrationId"])
 
     def _client(self, service: Any) -> Any:
         return self.clients.session.client(service, endpoint_url=self.endpoint, config=self.clients.config)
@@ -188,6 +231,33 @@ class WebSocketApi:
         except ClientError as error:
             return error.response["ResponseMetadata"]["HTTPStatusCode"]
         return 200
+
+
+@dataclass(frozen=True)
+class HttpApi:
+    """An API that can be asked over HTTP."""
+
+    laboratory: Laboratory
+    id: str
+    integration: str
+
+    def route(self, key: str, **options: Any) -> None:
+        self.laboratory.gateway.create_route(
+            ApiId=self.id, RouteKey=key, Target=f"integrations/{self.integration}", **options
+        )
+
+    def ask(self, method: str, path: str, authorization: str | None = None) -> tuple[int, Any]:
+        """The status and the JSON that a request is answered with."""
+        connection = http.client.HTTPConnection(urlsplit(self.laboratory.endpoint).netloc, timeout=PATIENCE_SECONDS)
+        headers = {"Authorization": authorization} if authorization else {}
+        with contextlib.closing(connection):
+            connection.request(method, f"/_aws/execute-api/{self.id}{path}", headers=headers)
+            response = connection.getresponse()
+            body = response.read()
+            return response.status, json.loads(body) if body else None
+
+    def status(self, method: str, path: str, authorization: str | None = None) -> int:
+        return self.ask(method, path, authorization)[0]
 
 
 def unique(prefix: str) -> str:

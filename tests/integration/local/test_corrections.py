@@ -6,7 +6,6 @@ it does, MiniStack does the right thing by itself and the correction is to be re
 
 import json
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from types import ModuleType
 from typing import Any
@@ -16,10 +15,8 @@ from botocore.exceptions import ClientError
 from websockets.typing import Subprotocol
 
 from local import corrections, settings
-from tests.integration.local.laboratory import Laboratory, WebSocketApi
-
-Observe = Callable[[Laboratory], object]
-Matters = Callable[[Observe, object], None]
+from local.corrections import places
+from tests.integration.local.laboratory import Laboratory, Matters, WebSocketApi
 
 RAISES = """
     class InvalidMessage(Exception):
@@ -36,15 +33,6 @@ SAYS_WHO = """
     def handler(event, context):
         return {"statusCode": 200, "body": event["requestContext"]["connectionId"]}
 """
-
-
-@pytest.fixture
-def matters(corrected: Laboratory, uncorrected: Laboratory) -> Matters:
-    def check(observe: Observe, as_on_aws: object) -> None:
-        assert observe(corrected) == as_on_aws
-        assert observe(uncorrected) != as_on_aws, "MiniStack does this by itself now: remove the correction"
-
-    return check
 
 
 def invoking(function: str) -> dict[str, Any]:
@@ -375,6 +363,27 @@ def test_template_may_answer_a_route_without_a_function(matters: Matters) -> Non
     matters(observe, '{"kind": "pong"}')
 
 
+def test_template_may_have_an_alarm_on_an_expression(matters: Matters) -> None:
+    metric = {"Metric": {"Namespace": "Ringback", "MetricName": "DeadLettered"}, "Period": 60, "Stat": "Sum"}
+    alarm = {
+        "Type": "AWS::CloudWatch::Alarm",
+        "Properties": {
+            "ComparisonOperator": "GreaterThanThreshold",
+            "EvaluationPeriods": 1,
+            "Threshold": 0,
+            "Metrics": [
+                {"Id": "twice", "Expression": "one * 2"},
+                {"Id": "one", "MetricStat": metric, "ReturnData": False},
+            ],
+        },
+    }
+
+    def observe(laboratory: Laboratory) -> object:
+        return laboratory.create_stack({"Resources": {"Alarm": alarm}})["StackStatus"]
+
+    matters(observe, "CREATE_COMPLETE")
+
+
 def resource(kind: str, **properties: object) -> dict[str, object]:
     return {"Type": f"AWS::ApiGatewayV2::{kind}", "Properties": properties}
 
@@ -394,9 +403,24 @@ def post_of(laboratory: Laboratory, length: int) -> int:
         return api.post(str(client.recv(timeout=5)), b"x" * length)
 
 
+SIGNED = (
+    "AWS4-HMAC-SHA256 Credential=local/20301231/us-east-1/execute-api/aws4_request, SignedHeaders=host, Signature=00"
+)
+
+
+@pytest.mark.parametrize("authorization", ["Bearer a.b.c", SIGNED.replace("execute-api", "sqs")])
+def test_request_needs_a_signature_where_the_route_asks_for_one(matters: Matters, authorization: str) -> None:
+    def observe(laboratory: Laboratory) -> object:
+        api = laboratory.http_api(laboratory.function(ACCEPTS))
+        api.route("GET /messages", AuthorizationType="AWS_IAM")
+        return [api.status("GET", "/messages", header) for header in (None, authorization, SIGNED)]
+
+    matters(observe, [403, 403, 200])
+
+
 def test_place_that_is_gone_is_an_error() -> None:
     with pytest.raises(corrections.CorrectionError, match=r"somewhere\.something is gone"):
-        corrections._replace(ModuleType("somewhere"), "something", lambda upstream: upstream)
+        places.replace(ModuleType("somewhere"), "something", lambda upstream: upstream)
 
 
 def test_another_ministack_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

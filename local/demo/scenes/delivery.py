@@ -1,71 +1,18 @@
-"""The scenes. Each plays one promise on the deployed stack and answers what it found."""
+"""One message, all the way: it waits, it is woken, it arrives or it is a dead letter."""
 
 import json
 import time
 import uuid
-from collections.abc import Callable
-from datetime import UTC, datetime
 
-from websockets.exceptions import InvalidStatus
-
-from local import tokens
+from local.demo.scene import Scenes
 from local.demo.stage import Finding, Stage, envelope
-
-Scene = Callable[[Stage, Finding], None]
-SCENES: list[tuple[str, Scene]] = []
 
 WAIT = "Wait For Reconnect"
 
-
-def scene(name: str) -> Callable[[Scene], Scene]:
-    """Add a scene to the demo, in the order of the file."""
-
-    def add(play: Scene) -> Scene:
-        SCENES.append((name, play))
-        return play
-
-    return add
+SCENES = Scenes()
 
 
-@scene("online, by StartExecution")
-def online_by_start_execution(stage: Stage, found: Finding) -> None:
-    """A message to someone who is there costs three billed transitions."""
-    ana = stage.client("ana")
-    with stage.connected(ana):
-        message = envelope("ana", {"text": "Your order is on its way"})
-        started = time.monotonic()
-        arn = stage.runs.start(message)
-        frame = ana.await_message(message["id"])
-        run = stage.runs.await_end(arn)
-    found.record(run, lag_seconds=frame.arrived_at - started)
-    found.expect(frame.body["payload"] == message["payload"], "the payload arrives as it was sent")
-    found.expect(run.status == "SUCCEEDED", "the run succeeds")
-    found.expect(run.billed_transitions == 3, "it costs 3 billed transitions")
-
-
-@scene("online, by SNS publish")
-def online_by_sns(stage: Stage, found: Finding) -> None:
-    """A publisher names the recipient in attributes; the body is the payload."""
-    ben = stage.client("ben")
-    message_id = f"demo-{uuid.uuid4()}"
-    with stage.connected(ben):
-        published = time.monotonic()
-        stage.installation.clients.sns.publish(
-            TopicArn=stage.installation.message_topic_arn,
-            Message='{"text": "Lunch?"}',
-            MessageAttributes={
-                name: {"DataType": "String", "StringValue": value}
-                for name, value in {"id": message_id, "user": "ben", "context": "chat", "contextId": "42"}.items()
-            },
-        )
-        frame = ben.await_message(message_id)
-        run = stage.runs.await_end(stage.runs.arn_of(message_id))
-    found.record(run, lag_seconds=frame.arrived_at - published)
-    found.expect(frame.body["payload"] == {"text": "Lunch?"}, "the body arrives as the payload")
-    found.expect(run.status == "SUCCEEDED", "the run is named after the message, and succeeds")
-
-
-@scene("three tabs, all get it")
+@SCENES.scene("three tabs, all get it")
 def three_tabs(stage: Stage, found: Finding) -> None:
     """A recipient may have several connections."""
     tabs = [stage.client("cleo") for _ in range(3)]
@@ -80,7 +27,7 @@ def three_tabs(stage: Stage, found: Finding) -> None:
     found.expect(all(len(tab.messages(message["id"])) == 1 for tab in tabs), "each tab gets it once")
 
 
-@scene("dropped socket: it waits, the client reconnects, it arrives")
+@SCENES.scene("dropped socket: it waits, the client reconnects, it arrives")
 def dropped_and_back(stage: Stage, found: Finding) -> None:
     """A reconnect wakes the run at once; no backoff has to run out."""
     dora = stage.client("dora")
@@ -104,7 +51,7 @@ def dropped_and_back(stage: Stage, found: Finding) -> None:
     found.expect(lag < 1, "it arrives within a second of the reconnect")
 
 
-@scene("a dead connection (410), then the client reconnects")
+@SCENES.scene("a dead connection (410), then the client reconnects")
 def gone_then_back(stage: Stage, found: Finding) -> None:
     """API Gateway may lose a `$disconnect`. The 410 finds out, and forgets exactly that connection."""
     emil = stage.client("emil")
@@ -125,7 +72,7 @@ def gone_then_back(stage: Stage, found: Finding) -> None:
     found.expect(lag < 1, "it arrives within a second of the reconnect")
 
 
-@scene("reconnect between the 410 and parking: no lost wake-up")
+@SCENES.scene("reconnect between the 410 and parking: no lost wake-up")
 def reconnect_while_parking(stage: Stage, found: Finding) -> None:
     """The moment where others lose the message: aimed at by trial, until the recheck has been seen to catch it.
 
@@ -162,7 +109,7 @@ def reconnect_while_parking(stage: Stage, found: Finding) -> None:
     found.expect("recheck" in seen, "one of the rounds hits the moment between 410 and parking")
 
 
-@scene("a late $disconnect of the old connection spares the new one")
+@SCENES.scene("a late $disconnect of the old connection spares the new one")
 def late_disconnect(stage: Stage, found: Finding) -> None:
     """The key holds the connection id, so the old one's end cannot remove its successor."""
     gus = stage.client("gus")
@@ -194,7 +141,7 @@ def late_disconnect(stage: Stage, found: Finding) -> None:
     found.expect(run.billed_transitions == 3, "the new connection is still known: the message goes straight there")
 
 
-@scene("never comes back: dead letter, and the run says why")
+@SCENES.scene("never comes back: dead letter, and the run says why")
 def never_back(stage: Stage, found: Finding) -> None:
     """The backoff looks again from time to time, two transitions each; the end of life ends it."""
     message = envelope("hal", {"text": "nobody will read this"}, ttlSeconds=5)
@@ -217,12 +164,13 @@ def never_back(stage: Stage, found: Finding) -> None:
     found.expect(run.billed_transitions == 2 * waits + 3, "a backoff cycle costs 2 billed transitions")
 
 
-@scene("the same id twice: one delivery")
+@SCENES.scene("the same id twice: one delivery")
 def same_id_twice(stage: Stage, found: Finding) -> None:
     """The execution is named after the message, so a second start is recognised."""
     ida = stage.client("ida")
     with stage.connected(ida):
-        message = envelope("ida", "once")
+        # Only what has a run is on record, and is recognised for good.
+        message = envelope("ida", "once", track=True)
         arn = stage.runs.start(message, name=message["id"])
         ida.await_message(message["id"])
         run = stage.runs.await_end(arn)
@@ -247,7 +195,7 @@ def same_id_twice(stage: Stage, found: Finding) -> None:
     found.expect(len(ida.messages(message["id"])) == 1, "the client gets it once")
 
 
-@scene("a malformed message: dead letter with a clear reason")
+@SCENES.scene("a malformed message: dead letter with a clear reason")
 def malformed(stage: Stage, found: Finding) -> None:
     """By StartExecution it is the run that says so; from the queue, the ingest dead letter queue holds it."""
     marker = str(uuid.uuid4())
@@ -268,31 +216,3 @@ def malformed(stage: Stage, found: Finding) -> None:
     found.notes.append(reason)
     found.expect(rejected["Body"] == f"for nobody {marker}", "from the queue: the body is kept as it came")
     found.expect("attributes user, context and contextId" in reason, "from the queue: the reason says what to do")
-
-
-@scene("wrong, expired and unsigned tokens: refused")
-def bad_tokens(stage: Stage, found: Finding) -> None:
-    """Nobody gets in without a token that the stage trusts."""
-    now = int(datetime.now(UTC).timestamp())
-    claims = {"iss": tokens.ISSUER, "aud": tokens.AUDIENCE, "sub": "kim", "iat": now, "exp": now + 60}
-    offered = {
-        "none": "",
-        "garbage": "not.a.token",
-        "of another key": tokens.Keys.make().token("kim"),
-        "expired": stage.keys.token("kim", ttl_seconds=-60),
-        "unsigned": tokens.unsigned(claims),
-        "of another issuer": stage.keys.sign({**claims, "iss": "https://elsewhere.example"}),
-        "for another audience": stage.keys.sign({**claims, "aud": "elsewhere"}),
-    }
-    for kind, token in offered.items():
-        client = stage.client("kim", token=token)
-        try:
-            client.connect()
-        except InvalidStatus as refusal:
-            status = refusal.response.status_code
-            found.expect(status == 401, f"a token {kind} is answered 401, not {status}")
-        else:
-            client.close()
-            found.expect(False, f"a token {kind} is refused")  # noqa: FBT003
-    found.expect(stage.rows(stage.client("kim"), "kim") == [], "nothing is stored")
-    found.notes.append(f"{len(offered)} kinds of tokens")

@@ -1,0 +1,160 @@
+"""The fan-out machine: one execution posts one message to many people."""
+
+from collections.abc import Mapping
+
+from aws_cdk import ArnFormat, Duration, RemovalPolicy, Stack
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_stepfunctions as sfn
+from constructs import Construct
+
+from cdk_app import assets, findings
+from cdk_app.encryption import Encryption
+from cdk_app.functions import Handler
+from cdk_app.logs import LogGroups
+
+DEFINITION = assets.ROOT / "statemachines" / "fan_out.asl.json"
+
+# As the definition labels the state that works on a stored list: its executions' names begin with it.
+STORED_LIST_LABEL = "StoredList"
+_LISTS_ARE_KEPT = Duration.days(30)
+
+
+class FanOut(Construct):
+    """The state machine, and the bucket for lists of users."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        tasks: Mapping[str, Handler],
+        log_groups: LogGroups,
+        encryption: Encryption,
+        removal: RemovalPolicy,
+    ) -> None:
+        """Make them.
+
+        Args:
+            scope: the stack.
+            construct_id: the name below it.
+            tasks: the functions that the states call; the definition has `${<name>FunctionArn}` for each.
+            log_groups: make its log.
+            encryption: of the bucket and the log.
+            removal: what becomes of the bucket with the stack.
+        """
+        super().__init__(scope, construct_id)
+        self.audiences = s3.Bucket(
+            self,
+            "Audiences",
+            encryption=s3.BucketEncryption.KMS if encryption.key else s3.BucketEncryption.S3_MANAGED,
+            encryption_key=encryption.key,
+            bucket_key_enabled=True if encryption.key else None,
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+            enforce_ssl=True,
+            lifecycle_rules=[
+                s3.LifecycleRule(expiration=_LISTS_ARE_KEPT, abort_incomplete_multipart_upload_after=Duration.days(1))
+            ],
+            removal_policy=removal,
+        )
+        self._role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("states.amazonaws.com"))
+        self.state_machine = sfn.StateMachine(
+            self,
+            "StateMachine",
+            state_machine_type=sfn.StateMachineType.STANDARD,
+            definition_body=sfn.DefinitionBody.from_string(DEFINITION.read_text("utf-8")),
+            definition_substitutions={
+                "AudienceBucketName": self.audiences.bucket_name,
+                **{f"{name}FunctionArn": task.function.function_arn for name, task in tasks.items()},
+            },
+            role=self._role,
+            logs=sfn.LogOptions(
+                destination=log_groups.make(self), level=sfn.LogLevel.ERROR, include_execution_data=False
+            ),
+            tracing_enabled=True,
+        )
+        self._role.add_to_principal_policy(
+            iam.PolicyStatement(
+                actions=["lambda:InvokeFunction"], resources=[task.function.function_arn for task in tasks.values()]
+            )
+        )
+        self._role.add_to_principal_policy(
+            iam.PolicyStatement(actions=["s3:GetObject"], resources=[self.audiences.arn_for_objects("*")])
+        )
+        encryption.allow_writing(self._role)
+        self._let_it_start_its_own()
+        self._accept_findings()
+
+    def allow_starting(self, handler: Handler) -> None:
+        """Let a function start a run, and read what one of that name was started with."""
+        stack = Stack.of(self)
+        name = self.state_machine.state_machine_name
+        runs = stack.format_arn(
+            service="states",
+            resource="execution",
+            resource_name=f"{name}:*",
+            arn_format=ArnFormat.COLON_RESOURCE_NAME,
+        )
+        handler.allow("states:StartExecution", on=self.state_machine.state_machine_arn)
+        handler.allow("states:DescribeExecution", on=runs)
+        machine = "<" + ".".join(stack.resolve(name)["Fn::GetAtt"]) + ">"
+        findings.accept(
+            handler.role,
+            f"IAM5[Resource::arn:<AWS::Partition>:states:<AWS::Region>:<AWS::AccountId>:execution:{machine}:*]",
+            because="Runs come and go, named after their fan-outs; the machine is exact.",
+        )
+
+    def _let_it_start_its_own(self) -> None:
+        """A stored list is worked on in executions of the same machine.
+
+        A policy of its own: in the role's, the machine would wait for the role, and the role for the machine.
+        """
+        name = self.state_machine.state_machine_name
+        own = Stack.of(self).format_arn(
+            service="states",
+            resource="execution",
+            resource_name=f"{name}/{STORED_LIST_LABEL}:*",
+            arn_format=ArnFormat.COLON_RESOURCE_NAME,
+        )
+        policy = iam.Policy(
+            self,
+            "StartItsOwn",
+            roles=[self._role],
+            statements=[
+                iam.PolicyStatement(
+                    actions=["states:StartExecution"], resources=[self.state_machine.state_machine_arn]
+                ),
+                iam.PolicyStatement(actions=["states:DescribeExecution", "states:StopExecution"], resources=[own]),
+            ],
+        )
+        machine = "<" + ".".join(Stack.of(self).resolve(name)["Fn::GetAtt"]) + ">"
+        runs = f"arn:<AWS::Partition>:states:<AWS::Region>:<AWS::AccountId>:execution:{machine}/{STORED_LIST_LABEL}:*"
+        findings.accept(
+            policy,
+            f"IAM5[Resource::{runs}]",
+            because="Step Functions names the executions that work on a stored list; machine and state are exact.",
+        )
+
+    def _accept_findings(self) -> None:
+        bucket = f"<{Stack.of(self).resolve(self.audiences.bucket_arn)['Fn::GetAtt'][0]}.Arn>"
+        findings.accept(
+            self._role,
+            f"IAM5[Resource::{bucket}/*]",
+            because="Backends name the lists they put there; the bucket is exact, and holds nothing else.",
+        )
+        findings.accept(
+            self._role,
+            "IAM5[Resource::*]",
+            because="X-Ray and the delivery of logs to CloudWatch know no resources; what the states do is exact.",
+        )
+        findings.accept(
+            self.state_machine,
+            "SF1",
+            because="Errors only, without execution data: the others would put payloads into logs.",
+        )
+        findings.accept(
+            self.audiences,
+            "S1",
+            because="Lists are written by the account's own backends and gone after a month; CloudTrail has who did.",
+        )

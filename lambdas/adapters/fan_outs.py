@@ -1,0 +1,59 @@
+"""The fan-outs in Step Functions."""
+
+import json
+from dataclasses import dataclass
+
+from botocore.exceptions import ClientError
+
+from lambdas.adapters import aws
+from lambdas.core.ports import Start
+
+# They may differ in what is the same message: its life can be counted from now, and each sending has a span of its own.
+_NOT_THE_MESSAGE = frozenset({"expiresAt", "ttlSeconds", "traceparent"})
+
+
+@dataclass(frozen=True)
+class FanOutMachine:
+    """The machine that carries one message to many people."""
+
+    arn: str
+
+    def execution_arn(self, name: str) -> str:
+        """The ARN of the run with this name."""
+        return f"{self.arn.replace(':stateMachine:', ':execution:', 1)}:{name}"
+
+    def start(self, name: str, fan_out_json: str) -> Start:
+        """Start a run; if the name is taken, say whether it is by the same fan-out.
+
+        Raises:
+            ServiceUnavailable: it is not known whether it started; the same call may be made again.
+        """
+        with aws.translated():
+            # To the service, the same once more while it runs is the same start: so this is asked first.
+            there = self._input(name)
+            if there is None:
+                try:
+                    aws.step_functions().start_execution(stateMachineArn=self.arn, name=name, input=fan_out_json)
+                except ClientError as error:
+                    if aws.code(error) != "ExecutionAlreadyExists":
+                        raise
+                    there = self._input(name)
+        if there is None:
+            return Start.STARTED
+        return Start.DUPLICATE if _what_it_is(there) == _what_it_is(fan_out_json) else Start.ID_TAKEN
+
+    def _input(self, name: str) -> str | None:
+        try:
+            return aws.step_functions().describe_execution(executionArn=self.execution_arn(name))["input"]
+        except ClientError as error:
+            if aws.code(error) != "ExecutionDoesNotExist":
+                raise
+        return None
+
+
+def _what_it_is(fan_out_json: str) -> str:
+    fan_out = json.loads(fan_out_json)
+    if isinstance(fan_out, dict) and isinstance(fan_out.get("message"), dict):
+        message = {name: value for name, value in fan_out["message"].items() if name not in _NOT_THE_MESSAGE}
+        fan_out = {**fan_out, "message": message}
+    return json.dumps(fan_out, sort_keys=True)  # as text: in Python, true is 1

@@ -1,0 +1,23 @@
+"""The intake on AWS, for the three functions that messages come in through."""
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from lambdas import settings
+from lambdas.adapters.management_api import ManagementApi
+from lambdas.adapters.runs import DeliveryMachine
+from lambdas.adapters.tables import ConnectionTable, SequenceTable
+from lambdas.core.clock import SystemClock
+from lambdas.core.intake import Intake
+
+
+def intake(environment: settings.Intake, context: LambdaContext) -> Intake:
+    """Make it, for the invocation with this context."""
+    return Intake(
+        every_message_is_a_run=environment.every_message_is_a_run,
+        connections=ConnectionTable(environment.connections_table_name),
+        sockets=ManagementApi(),
+        sequences=SequenceTable(environment.sequences_table_name),
+        deliveries=DeliveryMachine(environment.delivery_state_machine_arn),
+        clock=SystemClock(),
+        seconds_left=lambda: context.get_remaining_time_in_millis() / 1000,
+    )

@@ -1,0 +1,417 @@
+"""The rules of a fan-out: who gets it, part by part; posting to all of them; handing over who missed it."""
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Self
+
+from pydantic import ValidationError
+
+from lambdas.core import presence
+from lambdas.core.authorization import MAX_USER_LENGTH, attribute_text, is_identifier
+from lambdas.core.delivery import POST_AGAIN_AFTER_SECONDS, at_once
+from lambdas.core.errors import InvalidMessage, MessageExpired, ServiceUnavailable, StoreUnavailable
+from lambdas.core.frames import message_frame
+from lambdas.core.model import MAX_REASON, Connection, Message, timestamp, utc
+from lambdas.core.ports import (
+    Clock,
+    ConnectionStore,
+    Conversations,
+    Deliveries,
+    Page,
+    Post,
+    Poster,
+    PostResult,
+    Sockets,
+    Start,
+)
+from ringback import fan_out
+from ringback.envelope import Recipient
+from ringback.names import execution_name
+
+PART_SIZE = 250
+# Their bounds, two users of 255 characters a page, fit into what Step Functions hands from state to state.
+MAX_PAGES = 400
+# What Step Functions hands to a state is 256 KiB at most, and that is the fan-out with a part beside it.
+_LARGEST_INPUT = 256 * 1024 - 2048
+_LARGEST_PART = PART_SIZE * (MAX_USER_LENGTH + 3)
+# Between tries to start deliveries: Step Functions takes bursts, and then a few hundred a second.
+START_AGAIN_AFTER_SECONDS = (0.5, 1, 2, 4, 8)
+
+
+@dataclass(frozen=True, slots=True)
+class FanOut:
+    """An accepted fan-out: it has an id and an end of life."""
+
+    id: str
+    request: fan_out.FanOut
+    message: Mapping[str, Any]  # as it came, with its end of life
+    size: int  # of the whole, in bytes of JSON
+    accepted_at: datetime
+    expires_at: datetime
+    excluded: frozenset[str]
+    wanted: Mapping[str, frozenset[str]]  # by the attribute's name
+
+    @classmethod
+    def from_task(cls, task: Mapping[str, Any], *, default_ttl_seconds: int) -> Self:
+        """Read what every state hands its function: the fan-out, and the execution.
+
+        Raises:
+            InvalidMessage: the execution was started with something that is no fan-out.
+        """
+        value, execution = task["fanOut"], task["execution"]
+        try:
+            request = fan_out.parse(value)
+        except ValidationError as error:
+            reason = fan_out.describe(error)
+            raise InvalidMessage(reason if len(reason) <= MAX_REASON else f"{reason[:MAX_REASON]} …") from None
+        accepted_at = utc(execution["startedAt"])
+        life = timedelta(seconds=request.message.ttl_seconds or default_ttl_seconds)
+        expires_at = request.message.expires_at or accepted_at + life
+        # The state machine of a delivery reads the same fields, and for JSONata a null is there.
+        given = {name: item for name, item in value["message"].items() if item is not None or name == "payload"}
+        given.pop("ttlSeconds", None)
+        return cls(
+            id=request.id or execution["name"],
+            request=request,
+            message={**given, "expiresAt": timestamp(expires_at)},
+            size=_size(value),
+            accepted_at=accepted_at,
+            expires_at=expires_at,
+            excluded=frozenset(request.exclude),
+            wanted={name: _wanted(values) for name, values in request.where.items()},
+        )
+
+    def envelope_for(self, user: str) -> dict[str, Any]:
+        """The envelope of one person's delivery. It has the same id as what was posted to them."""
+        place = self.request.audience.place
+        return {
+            **self.message,
+            "id": fan_out.personal_id(self.id, user),
+            "recipient": {"user": user, "context": place.context, "contextId": place.context_id},
+        }
+
+    def recipient(self, user: str) -> Recipient:
+        """One person, in the conversation that the fan-out is for."""
+        place = self.request.audience.place
+        return Recipient(user=user, context=place.context, context_id=place.context_id)
+
+    def frames(self, sent_at: datetime) -> Callable[[str], bytes]:
+        """How to make each user's frame. They differ in the id only, so the rest is made once.
+
+        Raises:
+            InvalidMessage: they would be too large, or the message is none.
+        """
+        somebody = "somebody"
+        message = Message.accept(
+            self.envelope_for(somebody), fallback_id="", accepted_at=self.accepted_at, default_ttl_seconds=1
+        )
+        frame = message_frame(message, attempt=1, sent_at=sent_at)
+        before, theirs, after = frame.partition(_as_json(message.id))
+        if not theirs:
+            raise RuntimeError("a frame does not hold its message's id")
+        return lambda user: b"".join((before, _as_json(fan_out.personal_id(self.id, user)), after))
+
+    def require_life(self, clock: Clock) -> None:
+        """Raise `MessageExpired` when its life is over."""
+        if clock.now() >= self.expires_at:
+            raise MessageExpired(f"its life ended at {timestamp(self.expires_at)}")
+
+    def fits(self, connection: Connection) -> bool:
+        """Whether the connection has the attributes that are asked for."""
+        return all(connection.attributes.get(name) in values for name, values in self.wanted.items())
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of the audience that one call works on: users by name, or a page of a conversation."""
+
+    users: tuple[str, ...] = ()
+    page: Page | None = None
+    unreadable: int = 0
+
+    @classmethod
+    def from_task(cls, task: Mapping[str, Any]) -> Self:
+        """Read it. Users of a stored list are what somebody wrote there: what is no user is counted."""
+        part = task["part"]
+        if "users" not in part:
+            return cls(page=Page(part["after"], part["upTo"], part["size"]))
+        items = [item.get("user") if isinstance(item, dict) else item for item in part["users"]]
+        users = [item for item in items if isinstance(item, str) and is_identifier(item, MAX_USER_LENGTH)]
+        return cls(users=tuple(dict.fromkeys(users)), unreadable=len(items) - len(users))
+
+
+@dataclass(slots=True)
+class Summary:
+    """What became of a part: people, posts by their result, people handed over, and what failed."""
+
+    people: int = 0
+    posted: int = 0
+    gone: int = 0
+    throttled: int = 0
+    failed: int = 0
+    handed_over: int = 0
+
+    def to_state(self) -> dict[str, int]:
+        """Its form in the state machine."""
+        return {
+            "people": self.people,
+            "posted": self.posted,
+            "gone": self.gone,
+            "throttled": self.throttled,
+            "failed": self.failed,
+            "handedOver": self.handed_over,
+        }
+
+
+@dataclass(slots=True)
+class _People:
+    """The people of a part, each with the connections that fit; and those nobody could look up."""
+
+    connections: dict[str, list[Connection]] = field(default_factory=dict)
+    unknown: list[str] = field(default_factory=list)
+
+
+def plan(fan_out: FanOut, *, conversations: Conversations | None, clock: Clock) -> dict[str, Any]:
+    """Check the whole fan-out, and cut its audience into parts; a stored list is cut by the state machine.
+
+    Args:
+        fan_out: what is to be done.
+        conversations: None where tokens do not say which conversations they open.
+        clock: the time.
+
+    Raises:
+        InvalidMessage: it cannot be done as it is.
+        MessageExpired: its life is over.
+    """
+    fan_out.require_life(clock)
+    fan_out.frames(clock.now())
+    audience = fan_out.request.audience
+    if audience.stored_list is not None:
+        _require_room(fan_out, _LARGEST_PART)
+        return {"kind": "list", "key": audience.stored_list.key, "parts": []}
+    if audience.users is not None:
+        users = [user for user in dict.fromkeys(audience.users) if user not in fan_out.excluded]
+        cuts = (users[start : start + PART_SIZE] for start in range(0, len(users), PART_SIZE))
+        parts: list[dict[str, Any]] = [{"users": cut, "size": len(cut)} for cut in cuts]
+        _require_room(fan_out, max(map(_size, parts), default=0))
+        return {"kind": "parts", "parts": parts}
+    if conversations is None:
+        raise InvalidMessage(
+            "audience.conversation: this stage does not know whose token is allowed into a conversation; set "
+            "token.contexts_claim in its settings, or name the users"
+        )
+    parts = []
+    _require_room(fan_out, 2 * MAX_USER_LENGTH)
+    for page in conversations.pages(audience.place, size=PART_SIZE):
+        if len(parts) == MAX_PAGES:
+            raise InvalidMessage(
+                f"audience.conversation: it has more than {MAX_PAGES * PART_SIZE:,} connections; "
+                "give its users as a list in the bucket"
+            )
+        parts.append({"after": page.after, "upTo": page.up_to, "size": page.connections})
+    return {"kind": "parts", "parts": parts}
+
+
+def post_part(
+    fan_out: FanOut,
+    part: Part,
+    *,
+    connections: ConnectionStore,
+    conversations: Conversations,
+    poster: Poster,
+    sockets: Sockets,
+    deliveries: Deliveries,
+    clock: Clock,
+) -> Summary:
+    """Post to every connection of a part, forget those that are gone, and hand over who missed it if it is durable.
+
+    Doing it again posts the same messages again, under the same ids, and starts no delivery a second time.
+
+    Raises:
+        InvalidMessage, MessageExpired: it cannot be posted, or no more.
+        ServiceUnavailable: some of the deliveries could not be started.
+    """
+    fan_out.require_life(clock)
+    people = _people(fan_out, part, connections=connections, conversations=conversations)
+    targets = [connection for found in people.connections.values() for connection in found]
+    results = _post(fan_out, targets, connections=connections, poster=poster, sockets=sockets, clock=clock)
+    counted = list(results.values())
+    summary = Summary(
+        people=len(people.connections) + len(people.unknown),
+        posted=counted.count(PostResult.POSTED),
+        gone=counted.count(PostResult.GONE),
+        throttled=counted.count(PostResult.THROTTLED),
+        failed=counted.count(PostResult.FAILED) + len(people.unknown) + part.unreadable,
+    )
+    if fan_out.request.durable:
+        missed = [
+            user
+            for user, found in people.connections.items()
+            if not any(results[connection.connection_id] is PostResult.POSTED for connection in found)
+        ]
+        _start_deliveries(fan_out, [*missed, *_for_certain(fan_out, people)], summary, deliveries, clock)
+    return summary
+
+
+def hand_over_part(
+    fan_out: FanOut,
+    part: Part,
+    *,
+    connections: ConnectionStore,
+    conversations: Conversations,
+    deliveries: Deliveries,
+    clock: Clock,
+) -> Summary:
+    """Start a delivery for everybody of a part that could not be posted to.
+
+    Raises:
+        MessageExpired: its life is over.
+        ServiceUnavailable: some of them could not be started; doing it again starts the others.
+    """
+    fan_out.require_life(clock)
+    people = _people(fan_out, part, connections=connections, conversations=conversations)
+    summary = Summary(
+        people=len(people.connections) + len(people.unknown), failed=len(people.unknown) + part.unreadable
+    )
+    _start_deliveries(fan_out, [*people.connections, *_for_certain(fan_out, people)], summary, deliveries, clock)
+    return summary
+
+
+def _require_room(fan_out: FanOut, part: int) -> None:
+    if fan_out.size + part > _LARGEST_INPUT:
+        raise InvalidMessage(
+            f"the fan-out has {fan_out.size} bytes and may have {_LARGEST_INPUT - part}: name fewer users, or give "
+            "them as a list in the bucket"
+        )
+
+
+def _people(fan_out: FanOut, part: Part, *, connections: ConnectionStore, conversations: Conversations) -> _People:
+    people = _People()
+    if part.page is not None:
+        found: dict[str, list[Connection]] = defaultdict(list)
+        for connection in conversations.of_page(fan_out.request.audience.place, part.page):
+            found[connection.recipient.user].append(connection)
+        known: Iterable[tuple[str, list[Connection] | None]] = found.items()
+    else:
+        users = [user for user in part.users if user not in fan_out.excluded]
+        known = zip(users, _look_up(fan_out, users, connections), strict=True)
+    for user, theirs in known:
+        if user in fan_out.excluded:
+            continue
+        if theirs is None:
+            people.unknown.append(user)
+            continue
+        fitting = [connection for connection in theirs if fan_out.fits(connection)]
+        # Of somebody who is not there, nobody knows the attributes.
+        if fitting or not fan_out.wanted:
+            people.connections[user] = fitting
+    return people
+
+
+def _look_up(fan_out: FanOut, users: Sequence[str], connections: ConnectionStore) -> list[list[Connection] | None]:
+    def look_up(user: str) -> list[Connection] | None:
+        try:
+            return connections.of_recipient(fan_out.recipient(user))
+        except StoreUnavailable:
+            return None
+
+    return at_once(look_up, users) if users else []
+
+
+def _for_certain(fan_out: FanOut, people: _People) -> list[str]:
+    """Those nobody could look up, but who are in the audience whatever their connections are."""
+    return [] if fan_out.wanted else people.unknown
+
+
+def _post(
+    fan_out: FanOut,
+    targets: Sequence[Connection],
+    *,
+    connections: ConnectionStore,
+    poster: Poster,
+    sockets: Sockets,
+    clock: Clock,
+) -> dict[str, PostResult]:
+    """Post as `lambdas.core.delivery.post_frame` does, each user their own frame; the results by connection."""
+    frame_of = fan_out.frames(clock.now())
+    results = {target.connection_id: PostResult.GONE for target in targets}
+    now = clock.now()
+    over = [target for target in targets if not target.is_open(now)]
+    _each(over, lambda target: presence.end(target, connections=connections, sockets=sockets, clock=clock))
+    pending = [target for target in targets if target.is_open(now)]
+    gone: list[Connection] = []
+    for delay in (0.0, *POST_AGAIN_AFTER_SECONDS):
+        if not pending:
+            break
+        if delay:
+            clock.sleep(delay)
+        now = clock.now()
+        young = {target.connection_id for target in pending if target.is_young(now)}
+        answers = poster.post(
+            [Post(target.endpoint, target.connection_id, frame_of(target.recipient.user)) for target in pending]
+        )
+        again = []
+        for target, result in zip(pending, answers, strict=True):
+            results[target.connection_id] = result
+            if result is PostResult.GONE and target.connection_id not in young:
+                gone.append(target)
+            elif result is not PostResult.POSTED:
+                again.append(target)
+        pending = again
+    _each(gone, lambda target: _forget(target, connections))
+    return results
+
+
+def _start_deliveries(
+    fan_out: FanOut, users: Sequence[str], summary: Summary, deliveries: Deliveries, clock: Clock
+) -> None:
+    def start(user: str) -> Start | None:
+        envelope = fan_out.envelope_for(user)
+        text = json.dumps(envelope, ensure_ascii=False, separators=(",", ":"))
+        try:
+            return deliveries.start(execution_name(envelope["id"]), text)
+        except ServiceUnavailable:
+            return None
+
+    pending = list(users)
+    for delay in (0.0, *START_AGAIN_AFTER_SECONDS):
+        if not pending:
+            return
+        if delay:
+            clock.sleep(delay)
+        answers = at_once(start, pending)
+        taken = answers.count(Start.ID_TAKEN)
+        summary.failed += taken
+        summary.handed_over += len(answers) - answers.count(None) - taken
+        pending = [user for user, answer in zip(pending, answers, strict=True) if answer is None]
+    if pending:
+        raise ServiceUnavailable(f"{len(pending)} deliveries could not be started")
+
+
+def _each(targets: Sequence[Connection], do: Callable[[Connection], None]) -> None:
+    if targets:
+        at_once(do, targets)
+
+
+def _forget(connection: Connection, connections: ConnectionStore) -> None:
+    # The posts are done; failing now would post them again. The row is met again, or expires.
+    try:
+        connections.delete(connection.recipient, connection.connection_id)
+    except StoreUnavailable:
+        return
+
+
+def _wanted(values: object) -> frozenset[str]:
+    listed: Collection[object] = values if isinstance(values, list) else [values]
+    return frozenset(text for value in listed if (text := attribute_text(value)) is not None)
+
+
+def _size(value: object) -> int:
+    return len(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
+
+
+def _as_json(text: str) -> bytes:
+    return json.dumps(text).encode()

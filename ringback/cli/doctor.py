@@ -1,0 +1,31 @@
+"""`ringback doctor`."""
+
+import argparse
+from functools import partial
+
+from ringback.cli.output import Output
+from ringback.cli.places import open_installation
+from ringback.doctor import diagnose, find_stack_elsewhere
+from ringback.installation import Clients
+
+_SIGNS = {"ok": "ok     ", "warning": "warning", "problem": "PROBLEM"}
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Check an installation; 1 if it has a problem."""
+    out = Output(arguments.as_json)
+    problems = warnings = 0
+    elsewhere = None if arguments.local else partial(_elsewhere, arguments)
+    for finding in diagnose(partial(open_installation, arguments), stack_elsewhere=elsewhere):
+        problems += finding.level == "problem"
+        warnings += finding.level == "warning"
+        out.result(finding, f"{_SIGNS[finding.level]}  {finding.check}: {finding.what}")
+        if finding.what_to_do and not arguments.as_json:
+            out.result(None, f"         → {finding.what_to_do}")
+    out.note(f"{problems} problems, {warnings} warnings")
+    return 1 if problems else 0
+
+
+def _elsewhere(arguments: argparse.Namespace) -> list[str]:
+    clients = Clients.of_aws(region=arguments.region, profile=arguments.profile)
+    return find_stack_elsewhere(clients, arguments.stack)

@@ -1,0 +1,86 @@
+"""How results are written: a line for people, or one JSON object a line for scripts; progress goes to stderr."""
+
+import json
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, is_dataclass
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.alias_generators import to_camel
+
+_SECONDS_BETWEEN_LINES = 2.0
+
+
+@dataclass(frozen=True)
+class Output:
+    """Where results go."""
+
+    as_json: bool
+
+    def result(self, value: Any, line: str) -> None:
+        """Write one result: for people the line, for scripts the value."""
+        print(_json(value) if self.as_json else printable(line), flush=True)
+
+    def block(self, value: Any, lines: Mapping[str, Any]) -> None:
+        """Write one result: for people its fields, one a line and without the empty ones; for scripts the value."""
+        if self.as_json:
+            print(_json(value), flush=True)
+            return
+        there = {name: field for name, field in lines.items() if field is not None and field != ""}
+        width = max(map(len, there), default=0)
+        for name, field in there.items():
+            print(
+                f"{name:<{width}}  {printable(moment(field) if isinstance(field, datetime) else str(field))}",
+                flush=True,
+            )
+
+    def note(self, text: str) -> None:
+        """Say something to people beside the results."""
+        print(printable(text), file=sys.stderr, flush=True)
+
+
+class Progress:
+    """A line on stderr that changes in place on a terminal, and comes anew now and then elsewhere."""
+
+    def __init__(self) -> None:
+        self._in_place = sys.stderr.isatty()
+        self._last = 0.0
+        self._width = 0
+
+    def show(self, text: str) -> None:
+        """Say how far it is."""
+        now = time.monotonic()
+        if self._in_place:
+            print(f"\r{text:<{self._width}}", end="", file=sys.stderr, flush=True)
+            self._width = len(text)
+        elif now - self._last >= _SECONDS_BETWEEN_LINES:
+            print(text, file=sys.stderr, flush=True)
+        else:
+            return
+        self._last = now
+
+    def done(self) -> None:
+        """Leave the line as it is."""
+        if self._in_place and self._width:
+            print(file=sys.stderr)
+
+
+def moment(at: datetime | None) -> str:
+    """A time as people read it."""
+    return f"{at:%Y-%m-%d %H:%M:%S}Z" if at else ""
+
+
+def printable(text: str) -> str:
+    """Without what would move a terminal's cursor: messages are written by others."""
+    return "".join(character if character.isprintable() else " " for character in text)
+
+
+def _json(value: Any) -> str:
+    if isinstance(value, BaseModel):
+        return value.model_dump_json(by_alias=True)
+    if is_dataclass(value) and not isinstance(value, type):
+        value = {to_camel(name): field for name, field in asdict(value).items()}
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

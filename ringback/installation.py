@@ -1,0 +1,247 @@
+"""Where everything of an installation is, and the clients for it."""
+
+import json
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+import boto3
+import botocore.session
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from ringback import aws
+from ringback.errors import NotInstalled
+
+if TYPE_CHECKING:
+    from mypy_boto3_apigatewaymanagementapi import ApiGatewayManagementApiClient
+    from mypy_boto3_cloudformation import CloudFormationClient
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_lambda import LambdaClient
+    from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_stepfunctions import SFNClient
+
+T = TypeVar("T")
+
+DEFAULT_STACK = "Ringback-dev"
+DEFAULT_LOCAL_FILE = Path("build/local.json")
+OUTPUTS = (
+    "WebSocketUrl",
+    "DeliveryStateMachineArn",
+    "FanOutStateMachineArn",
+    "MessageTopicArn",
+    "MessageBusName",
+    "IngestQueueUrl",
+    "AcceptFunctionName",
+    "PostOnceFunctionName",
+    "HttpApiUrl",
+    "DeadLetterQueueUrl",
+    "IngestDeadLetterQueueUrl",
+    "ConnectionsTableName",
+    "CallbacksTableName",
+    "SequencesTableName",
+    "AudienceBucketName",
+    "ManagementEndpoint",
+    "DisconnectFunctionName",
+)
+"""What the stack says of itself."""
+
+_LOCAL_REGION = "us-east-1"
+_CONFIG = Config(
+    connect_timeout=3,
+    read_timeout=10,
+    retries={"mode": "standard", "total_max_attempts": 3},
+    max_pool_connections=32,
+)
+# A hundred messages take their time; and a call that may have done its work is repeated by who knows the ids.
+_ACCEPT_CONFIG = Config(read_timeout=65, retries={"mode": "standard", "total_max_attempts": 1})
+_LONG_POLLING = Config(read_timeout=30)
+_NO_SUCH_STACK = re.compile(r"does not exist")
+
+
+class Clients:
+    """boto3's clients for one region of one account, or for the local stack. Each is made once, when asked for."""
+
+    def __init__(self, session: boto3.Session, *, region: str | None = None, endpoint_url: str | None = None) -> None:
+        self.session = session
+        self.endpoint_url = endpoint_url
+        self._region = region
+        # No proxy stands between this machine and itself.
+        self._config = _CONFIG.merge(Config(proxies={})) if endpoint_url else _CONFIG
+        self._made: dict[str, Any] = {}
+        self._making = Lock()
+
+    @classmethod
+    def of_aws(cls, *, region: str | None = None, profile: str | None = None) -> Self:
+        """Clients with the caller's own credentials, as boto3 finds them.
+
+        Raises:
+            NotAuthenticated: there is no such profile.
+        """
+        with aws.translated():
+            return cls(boto3.Session(region_name=region, profile_name=profile))
+
+    @classmethod
+    def of_local(cls, endpoint_url: str) -> Self:
+        """Clients for the local stack, which take nothing from the developer's own AWS set-up."""
+        return cls(_isolated_session(), endpoint_url=endpoint_url)
+
+    def in_region(self, region: str) -> "Clients":
+        """Clients with the same credentials for another region."""
+        return Clients(self.session, region=region, endpoint_url=self.endpoint_url)
+
+    @property
+    def region(self) -> str:
+        """The region they speak to."""
+        return self.stepfunctions.meta.region_name
+
+    @property
+    def stepfunctions(self) -> "SFNClient":
+        """For runs."""
+        return self._once("stepfunctions", lambda: self.session.client("stepfunctions", **self._options()))
+
+    @property
+    def sqs(self) -> "SQSClient":
+        """For dead letters."""
+        return self._once("sqs", lambda: self.session.client("sqs", **self._options(_LONG_POLLING)))
+
+    @property
+    def dynamodb(self) -> "DynamoDBClient":
+        """For connections."""
+        return self._once("dynamodb", lambda: self.session.client("dynamodb", **self._options()))
+
+    @property
+    def functions(self) -> "LambdaClient":
+        """For sending: asks once and waits for long."""
+        return self._once("lambda", lambda: self.session.client("lambda", **self._options(_ACCEPT_CONFIG)))
+
+    @property
+    def cloudformation(self) -> "CloudFormationClient":
+        """For the outputs."""
+        return self._once("cloudformation", lambda: self.session.client("cloudformation", **self._options()))
+
+    def management_api(self, endpoint: str) -> "ApiGatewayManagementApiClient":
+        """For the connections of a WebSocket API."""
+        options = self._options() | {"endpoint_url": endpoint}
+        return self._once(endpoint, lambda: self.session.client("apigatewaymanagementapi", **options))
+
+    def other(self, service: str) -> Any:
+        """Any other client, by boto3's name of the service."""
+        make: Any = self.session.client
+        return self._once(service, lambda: make(service, **self._options()))
+
+    def _options(self, config: Config | None = None) -> Any:
+        return {
+            "region_name": self._region,
+            "endpoint_url": self.endpoint_url,
+            "config": self._config.merge(config) if config else self._config,
+        }
+
+    def _once(self, name: str, make: Callable[[], T]) -> T:
+        with self._making, aws.translated():  # boto3's session is not for many threads
+            if name not in self._made:
+                self._made[name] = make()
+            client: T = self._made[name]
+        return client
+
+
+@dataclass(frozen=True)
+class Installation:
+    """One deployed Ringback: the stack's outputs by name, and clients for what they name.
+
+    ``where`` says in words which one it is.
+    """
+
+    where: str
+    outputs: Mapping[str, str]
+    clients: Clients = field(repr=False, compare=False)
+
+    @classmethod
+    def of_stack(cls, name: str = DEFAULT_STACK, *, region: str | None = None, profile: str | None = None) -> Self:
+        """Find a deployed stack by its name, with boto3's usual credentials and region unless told otherwise.
+
+        Raises:
+            NotInstalled: there is no such stack in this region.
+            AccessDenied, NotAuthenticated, Unavailable: CloudFormation cannot be asked.
+        """
+        clients = Clients.of_aws(region=region, profile=profile)
+        return cls(f"{name} in {clients.region}", read_outputs(clients, name), clients)
+
+    @classmethod
+    def local(cls, file: Path | str = DEFAULT_LOCAL_FILE) -> Self:
+        """The stack that runs on this machine, as it wrote itself down.
+
+        Raises:
+            NotInstalled: there is no such file, or it is no such file.
+        """
+        try:
+            values: dict[str, str] = json.loads(Path(file).read_text())
+            endpoint = values["endpoint"]
+            if not str(endpoint).startswith("http://"):
+                raise ValueError("no address of this machine")  # noqa: TRY301 - the same answer as for no JSON
+        except OSError:
+            raise NotInstalled(
+                f"{file} is not there: Ringback does not run on this machine. `make up` starts it."
+            ) from None
+        except (ValueError, KeyError, TypeError):
+            raise NotInstalled(f"{file} does not describe a local stack: `make up` writes it anew.") from None
+        clients = Clients.of_local(endpoint)
+        by_name = {name.lower(): name for name in OUTPUTS}
+        found = {by_name.get(name.replace("_", "").lower()): str(value) for name, value in values.items()}
+        return cls(
+            f"the local stack at {endpoint}",
+            {name: value for name, value in found.items() if name is not None},
+            clients,
+        )
+
+    def output(self, name: str) -> str:
+        """One of the stack's outputs.
+
+        Raises:
+            NotInstalled: the stack does not have it.
+        """
+        try:
+            return self.outputs[name]
+        except KeyError:
+            raise NotInstalled(f"{self.where} has no output {name}: deploy it from this version of Ringback") from None
+
+    @property
+    def delivery_state_machine_arn(self) -> str:
+        """The machine that carries messages."""
+        return self.output("DeliveryStateMachineArn")
+
+
+def read_outputs(clients: Clients, stack_name: str) -> dict[str, str]:
+    """The outputs of a stack, by name.
+
+    Raises:
+        NotInstalled: there is no such stack in the clients' region.
+    """
+    with aws.translated("cloudformation"):
+        try:
+            (stack,) = clients.cloudformation.describe_stacks(StackName=stack_name)["Stacks"]
+        except ClientError as error:
+            details: Any = error.response.get("Error", {})
+            if aws.code(error) == "ValidationError" and _NO_SUCH_STACK.search(str(details.get("Message"))):
+                raise NotInstalled(
+                    f"there is no stack {stack_name} in {clients.region}: name it with --stack, or another --region"
+                ) from None
+            raise
+    return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
+
+
+def _isolated_session() -> boto3.Session:
+    core = botocore.session.Session()
+    nothing = {name: (None, None, *rest) for name, (_file, _variable, *rest) in core.SESSION_VARIABLES.items()}
+    no_files = dict.fromkeys(("config_file", "credentials_file"), (None, None, os.devnull, None))
+    core.session_var_map.update(nothing | no_files)
+    return boto3.Session(
+        aws_access_key_id="local",
+        aws_secret_access_key="local",  # noqa: S106 - no secret: nobody checks it
+        region_name=_LOCAL_REGION,
+        botocore_session=core,
+    )

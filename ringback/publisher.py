@@ -1,0 +1,399 @@
+"""Sending messages, and finding out what became of them."""
+
+import json
+import random
+import time
+import uuid
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Literal, Self, get_args
+
+from botocore.exceptions import HTTPClientError
+from pydantic import ValidationError
+
+from ringback import aws, envelope, runs
+from ringback.envelope import Envelope, Recipient, describe
+from ringback.errors import IdConflict, InvalidMessage, NotInTime, Refused, Unavailable, Undelivered
+from ringback.installation import Installation
+from ringback.status import ARRIVED, MessageStatus, read_status
+
+Status = Literal["delivered", "started", "duplicate", "conflict", "invalid", "unavailable"]
+ACCEPTED: frozenset[Status] = frozenset({"delivered", "started", "duplicate"})
+
+MAX_MESSAGES_A_CALL = 100
+MAX_BYTES_A_CALL = 4 * 1024 * 1024
+MAX_PAYLOAD_BYTES = 128 * 1024  # API Gateway's quota for one WebSocket message
+MAX_KEPT_FAILURES = 1_000
+
+# Between the tries of one call, up to so long; about twenty seconds in all.
+_PAUSES_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+_LONGEST_POLL_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What Ringback answered to a message that it accepted.
+
+    ``status`` is `delivered` (posted at the first attempt), `started` (a run, ``execution_arn``, carries it)
+    or `duplicate` (the same message came before; nothing was started). While its run is under way, the same message
+    is answered `started` again, with that run.
+    """
+
+    id: str
+    status: Status
+    execution_arn: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of handing over one of many messages.
+
+    ``number`` counts from 1, in the order in which they were given. ``status`` is one of a `Receipt`'s, or `conflict`
+    (the id belongs to another message), `invalid` (``detail`` says what is wrong) or `unavailable` (hand it over again
+    under the same id).
+    """
+
+    number: int
+    id: str | None
+    status: Status
+    execution_arn: str | None = None
+    detail: str | None = None
+
+    @property
+    def accepted(self) -> bool:
+        """Whether Ringback has the message."""
+        return self.status in ACCEPTED
+
+
+@dataclass(slots=True)
+class Summary:
+    """What became of many messages: how many had each status, and the first thousand that were not accepted."""
+
+    counts: Counter[Status] = field(default_factory=Counter)
+    failures: list[Result] = field(default_factory=list)
+
+    @property
+    def total(self) -> int:
+        """How many there were."""
+        return self.counts.total()
+
+    @property
+    def accepted(self) -> int:
+        """How many of them Ringback has."""
+        return sum(self.counts[status] for status in ACCEPTED)
+
+    @property
+    def failed(self) -> int:
+        """How many of them it does not have."""
+        return self.total - self.accepted
+
+    def add(self, result: Result) -> None:
+        """Count one more."""
+        self.counts[result.status] += 1
+        if not result.accepted and len(self.failures) < MAX_KEPT_FAILURES:
+            self.failures.append(result)
+
+
+def make_envelope(message: Envelope | Mapping[str, Any] | None = None, /, **fields: Any) -> Envelope:
+    """An envelope with an id, from an envelope, its JSON form, or its fields by their Python names.
+
+    Raises:
+        InvalidMessage: what is wrong with it, field by field, without its values.
+    """
+    try:
+        if message is None:
+            made = Envelope.model_validate(fields)
+        elif fields:
+            raise TypeError("give an envelope or its fields, not both")
+        else:
+            made = message if isinstance(message, Envelope) else envelope.parse(message)
+    except ValidationError as error:
+        raise InvalidMessage(describe(error)) from None
+    if made.id is None:
+        made = made.model_copy(update={"id": str(uuid.uuid4())})
+    if len(to_json(made.payload)) > MAX_PAYLOAD_BYTES:
+        raise InvalidMessage(f"payload: at most {MAX_PAYLOAD_BYTES} bytes as JSON")
+    return made
+
+
+def to_json(value: Any) -> bytes:
+    """Write a value as compact JSON.
+
+    Raises:
+        InvalidMessage: JSON cannot carry it.
+    """
+    try:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    except ValueError:
+        raise InvalidMessage("payload: it holds a number or a text that JSON cannot carry") from None
+
+
+class Publisher:
+    """Hands messages over to one installation. Threads may share it.
+
+    An id is given to every message before the first try, so that each retry is the same message.
+    """
+
+    def __init__(
+        self,
+        installation: Installation,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.installation = installation
+        self._sleep = sleep
+        self._monotonic = monotonic
+
+    @classmethod
+    def of_stack(cls, name: str | None = None, *, region: str | None = None, profile: str | None = None) -> Self:
+        """For a deployed stack, by its name; see `Installation.of_stack`."""
+        names = {} if name is None else {"name": name}
+        return cls(Installation.of_stack(**names, region=region, profile=profile))
+
+    @classmethod
+    def local(cls) -> Self:
+        """For the stack that `make up` runs on this machine."""
+        return cls(Installation.local())
+
+    def publish(self, message: Envelope | Mapping[str, Any] | None = None, /, **fields: Any) -> Receipt:
+        """Hand over one message: an `Envelope`, its JSON form, or its fields, as in
+        ``publish(recipient=Recipient(…), payload={"text": "Hello"}, ttl_seconds=3600)``.
+
+        Raises:
+            InvalidMessage: it is none; nothing was sent.
+            IdConflict: its id belongs to another message.
+            Unavailable: Ringback could not be reached for about 20 seconds; publish it again under the same id.
+            AccessDenied, NotAuthenticated, NotInstalled: this caller cannot send here.
+        """
+        made = make_envelope(message, **fields)
+        (result,) = self._hand_over([_Item.of(1, made)])
+        message_id = str(made.id)
+        if result.status == "conflict":
+            raise IdConflict(message_id, result.detail)
+        if result.status == "invalid":
+            raise InvalidMessage(result.detail or "Ringback takes no such message")
+        if result.status == "unavailable":
+            raise Unavailable(
+                f"message {message_id} was not taken ({result.detail or 'try again'}): publish it again under this id"
+            )
+        return Receipt(message_id, result.status, result.execution_arn)
+
+    def publish_many(
+        self,
+        messages: Iterable[Envelope | Mapping[str, Any]],
+        *,
+        on_progress: Callable[[Summary], None] | None = None,
+        on_result: Callable[[Result], None] | None = None,
+        concurrency: int = 8,
+    ) -> Summary:
+        """Hand over many messages, `concurrency` calls at once, and answer how it went.
+
+        Reads ``messages`` no further ahead than it sends. ``on_result`` gets every message's result, in their
+        order; ``on_progress`` the summary so far, after each call. One that fails does not stop the others; but after
+        an ordered message that was `unavailable`, the later ordered ones of its recipient are so, too.
+
+        Raises:
+            AccessDenied, NotAuthenticated, NotInstalled: this caller cannot send here.
+        """
+        summary = Summary()
+        for results in self._publish(messages, concurrency):
+            for result in results:
+                summary.add(result)
+                if on_result:
+                    on_result(result)
+            if on_progress:
+                on_progress(summary)
+        return summary
+
+    def publish_each(
+        self, messages: Iterable[Envelope | Mapping[str, Any]], *, concurrency: int = 8
+    ) -> Iterator[Result]:
+        """As `publish_many`, one result after the other; what is not asked for is not sent."""
+        for results in self._publish(messages, concurrency):
+            yield from results
+
+    def status(self, message_id: str) -> MessageStatus:
+        """What became of a message.
+
+        Raises:
+            MessageNotFound: no run carries it.
+        """
+        clients = self.installation.clients
+        return read_status(clients.stepfunctions, self.installation.delivery_state_machine_arn, message_id)
+
+    def cancel(self, message_id: str) -> MessageStatus:
+        """Take a message back; what clients have got already stays there. Cancelling it again changes nothing.
+
+        Raises:
+            MessageNotFound: no run carries it.
+            NotCancellable: it has ended.
+        """
+        clients = self.installation.clients
+        runs.cancel(clients.stepfunctions, self.installation.delivery_state_machine_arn, message_id)
+        return self.status(message_id)
+
+    def wait_until_delivered(self, message_id: str, timeout_seconds: float = 60) -> MessageStatus:
+        """Come back when a message is delivered or acknowledged.
+
+        Raises:
+            Undelivered: it was cancelled or dead-lettered.
+            NotInTime: neither, so far.
+            MessageNotFound: no run carries it.
+        """
+        deadline = self._monotonic() + timeout_seconds
+        pause_seconds = 0.1
+        while True:
+            status = self.status(message_id)
+            if status.state in ARRIVED:
+                return status
+            if status.has_ended:
+                raise Undelivered(message_id, status.state, status.cause or status.reason)
+            left = deadline - self._monotonic()
+            if left <= 0:
+                raise NotInTime(f"message {message_id} is {status.state}, after {timeout_seconds:g} s")
+            self._sleep(min(pause_seconds, left))
+            pause_seconds = min(2 * pause_seconds, _LONGEST_POLL_SECONDS)
+
+    def _publish(self, messages: Iterable[Envelope | Mapping[str, Any]], concurrency: int) -> Iterator[list[Result]]:
+        if concurrency < 1:
+            raise ValueError("concurrency: at least 1")
+        under_way: deque[tuple[_Chunk, Future[list[Result]]]] = deque()
+        failed_recipients: set[Recipient] = set()
+
+        def settle() -> list[Result]:
+            chunk, future = under_way.popleft()
+            results = future.result()
+            failed_recipients.update(
+                item.orders
+                for item, result in zip(chunk.items, results, strict=True)
+                if item.orders and result.status == "unavailable"
+            )
+            return results
+
+        with ThreadPoolExecutor(concurrency, thread_name_prefix="ringback") as pool:
+            try:
+                for chunk in _chunks(messages):
+                    # What is ordered must not overtake: neither within two calls nor what has failed before.
+                    while under_way and (
+                        len(under_way) >= 2 * concurrency
+                        or any(chunk.recipients_in_order & sent.recipients_in_order for sent, _ in under_way)
+                    ):
+                        yield settle()
+                    blocked = chunk.recipients_in_order & failed_recipients
+                    under_way.append((chunk, pool.submit(self._hand_over, chunk.items, blocked)))
+                while under_way:
+                    yield settle()
+            finally:
+                for _, future in under_way:
+                    future.cancel()
+
+    def _hand_over(
+        self, items: "list[_Item]", blocked: "set[Recipient] | frozenset[Recipient]" = frozenset()
+    ) -> list[Result]:
+        """Send these messages in one call, and those that were not taken again, until they are or patience ends."""
+        results = {item.number: item.refused for item in items if item.refused}
+        waiting = [item for item in items if not item.refused]
+        for item in waiting:
+            if item.orders in blocked:
+                detail = "an earlier ordered message of this recipient was not taken; send them again in their order"
+                results[item.number] = Result(item.number, item.id, "unavailable", detail=detail)
+        waiting = [item for item in waiting if item.number not in results]
+        for longest_pause_seconds in (*_PAUSES_SECONDS, None):
+            if not waiting:
+                break
+            for item, result in zip(waiting, self._call(waiting), strict=True):
+                results[item.number] = result
+            waiting = [item for item in waiting if results[item.number].status == "unavailable"]
+            if waiting and longest_pause_seconds is not None:
+                self._sleep(longest_pause_seconds * (0.5 + random.random() / 2))  # noqa: S311 - only spreads the load
+        return [results[item.number] for item in items]
+
+    def _call(self, items: "list[_Item]") -> list[Result]:
+        """Call the accept function once; what it does not answer is unavailable."""
+        try:
+            results = self._invoke(b'{"messages":[' + b",".join(item.body for item in items) + b"]}")
+        except Unavailable as error:
+            return [Result(item.number, item.id, "unavailable", detail=str(error)) for item in items]
+        try:
+            return [item.result(given) for item, given in zip(items, results, strict=True)]
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise Refused("accept answered something else than results: is it of this version?") from None
+
+    def _invoke(self, body: bytes) -> Any:
+        function = self.installation.output("AcceptFunctionName")
+        with aws.translated("lambda"):
+            answer = self.installation.clients.functions.invoke(FunctionName=function, Payload=body)
+        try:
+            payload = answer["Payload"].read()
+        except (HTTPClientError, OSError):
+            raise Unavailable(f"{function} did not answer to the end") from None
+        if answer.get("FunctionError"):
+            raise Unavailable(f"{function} failed; its log says why")
+        with suppress(ValueError, KeyError, TypeError):
+            return json.loads(payload)["results"]
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Item:
+    """One message, ready to be sent; or refused before."""
+
+    number: int
+    id: str | None
+    body: bytes = b""
+    orders: Recipient | None = None
+    refused: Result | None = None
+
+    @classmethod
+    def of(cls, number: int, made: Envelope) -> Self:
+        # A payload may be null, and what is not given must not stand there as if it were.
+        body = made.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+        return cls(number, made.id, to_json(body), made.recipient if made.ordered else None)
+
+    @classmethod
+    def read(cls, number: int, message: Envelope | Mapping[str, Any]) -> Self:
+        try:
+            return cls.of(number, make_envelope(message))
+        except InvalidMessage as error:
+            given = message.id if isinstance(message, Envelope) else message.get("id")
+            message_id = given if isinstance(given, str) else None
+            return cls(number, message_id, refused=Result(number, message_id, "invalid", detail=str(error)))
+
+    def result(self, given: Mapping[str, Any]) -> Result:
+        if given["status"] not in get_args(Status):
+            raise ValueError("an unknown status")
+        return Result(self.number, self.id, given["status"], given.get("executionArn"), given.get("detail"))
+
+
+@dataclass(slots=True)
+class _Chunk:
+    """What goes into one call."""
+
+    items: list[_Item] = field(default_factory=list)
+    bytes: int = 0
+    recipients_in_order: set[Recipient] = field(default_factory=set)
+
+    def has_room_for(self, item: _Item) -> bool:
+        return len(self.items) < MAX_MESSAGES_A_CALL and self.bytes + len(item.body) + 1 <= MAX_BYTES_A_CALL
+
+    def add(self, item: _Item) -> None:
+        self.items.append(item)
+        self.bytes += len(item.body) + 1
+        if item.orders:
+            self.recipients_in_order.add(item.orders)
+
+
+def _chunks(messages: Iterable[Envelope | Mapping[str, Any]]) -> Iterator[_Chunk]:
+    chunk = _Chunk()
+    for number, message in enumerate(messages, start=1):
+        item = _Item.read(number, message)
+        if chunk.items and not chunk.has_room_for(item):
+            yield chunk
+            chunk = _Chunk()
+        chunk.add(item)
+    if chunk.items:
+        yield chunk

@@ -1,0 +1,128 @@
+"""The runs that carry messages, found by the message's id. The Step Functions client is passed in."""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Self
+
+from botocore.exceptions import ClientError
+
+from ringback import aws
+from ringback.errors import MessageNotFound, NotCancellable
+from ringback.names import execution_name, redrive_name
+
+if TYPE_CHECKING:
+    from mypy_boto3_stepfunctions import SFNClient
+
+CANCELLED = "Cancelled"
+"""The error with which a cancelled run ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run, as Step Functions describes it: ``status`` is RUNNING, SUCCEEDED, FAILED, TIMED_OUT or ABORTED."""
+
+    arn: str
+    name: str
+    status: str
+    message: Any
+    started_at: datetime
+    stopped_at: datetime | None
+    output: Any
+    error: str | None
+    cause: str | None
+
+    @classmethod
+    def of(cls, description: Mapping[str, Any]) -> Self:
+        """Read the answer of DescribeExecution."""
+        return cls(
+            arn=description["executionArn"],
+            name=description["name"],
+            status=description["status"],
+            message=_json(description.get("input")),
+            started_at=description["startDate"],
+            stopped_at=description.get("stopDate"),
+            output=_json(description.get("output")),
+            error=description.get("error"),
+            cause=description.get("cause"),
+        )
+
+    @property
+    def message_id(self) -> str:
+        """The id of the message it carries: what the envelope says, else the run's own name."""
+        given = self.message.get("id") if isinstance(self.message, dict) else None
+        return given if isinstance(given, str) else self.name
+
+
+def run_arn(state_machine_arn: str, name: str) -> str:
+    """The ARN of the run with this name."""
+    return f"{state_machine_arn.replace(':stateMachine:', ':execution:', 1)}:{name}"
+
+
+def describe(client: "SFNClient", arn: str) -> Run | None:
+    """Read one run; None if there is none."""
+    with aws.translated("stepfunctions"):
+        try:
+            return Run.of(client.describe_execution(executionArn=arn))
+        except ClientError as error:
+            if aws.code(error) == "ExecutionDoesNotExist":
+                return None
+            raise
+
+
+def newest(client: "SFNClient", state_machine_arn: str, message_id: str) -> Run:
+    """Find the run that carries the message now: its first one, or that of its last redrive.
+
+    Raises:
+        MessageNotFound: there is none.
+    """
+    found = None
+    for run in _runs(client, state_machine_arn, execution_name(message_id)):
+        found = run
+    if found is None or found.message_id != message_id:
+        raise MessageNotFound(message_id)
+    return found
+
+
+def cancel(client: "SFNClient", state_machine_arn: str, message_id: str) -> None:
+    """End the run that carries the message; that it is cancelled already is no error.
+
+    Raises:
+        MessageNotFound: no run carries it.
+        NotCancellable: it has ended otherwise.
+    """
+    run = newest(client, state_machine_arn, message_id)
+    if run.status == "RUNNING":
+        with aws.translated("stepfunctions"):
+            client.stop_execution(executionArn=run.arn, error=CANCELLED, cause="The backend took the message back.")
+        # It may have ended between the two calls, and stopping it then changed nothing.
+        run = describe(client, run.arn) or run
+    if run.status not in {"RUNNING", "ABORTED"}:
+        raise NotCancellable(message_id, state_of_ended(run))
+
+
+def state_of_ended(run: Run) -> str:
+    """The state of a message whose run has ended."""
+    if run.status == "SUCCEEDED":
+        status = run.output.get("status") if isinstance(run.output, dict) else None
+        return "acknowledged" if status == "acknowledged" else "delivered"
+    return "cancelled" if run.status == "ABORTED" else "dead_lettered"
+
+
+def _runs(client: "SFNClient", state_machine_arn: str, name: str) -> Iterator[Run]:
+    """The run of this name and, one after the other, those of its redrives."""
+    while run := describe(client, run_arn(state_machine_arn, name)):
+        yield run
+        try:
+            name = redrive_name(name)
+        except ValueError:
+            return
+
+
+def _json(text: str | None) -> Any:
+    if text is not None:
+        with suppress(ValueError):
+            return json.loads(text)
+    return None

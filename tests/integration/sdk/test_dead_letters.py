@@ -1,0 +1,363 @@
+"""Dead letters on a real queue's terms: what is read is hidden, and nothing may be lost or come twice."""
+
+import json
+from collections import Counter
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from ringback import dead_letters
+from ringback.dead_letters import DeadLetterQueue, NewLife, Redriven, open_queue
+from ringback.errors import InvalidMessage, LetterNotFound, RingbackError
+from tests.builders import envelope
+from tests.integration.sdk.conftest import Place, now
+from tests.sdk import refusal
+
+
+@pytest.fixture
+def queue(place: Place) -> DeadLetterQueue:
+    return open_queue(place.installation, wait_seconds=0)
+
+
+def open_again(place: Place, **options: Any) -> DeadLetterQueue:
+    return open_queue(place.installation, wait_seconds=0, **options)
+
+
+def test_looking_shows_each_letter_once_and_leaves_it_for_everybody(place: Place, queue: DeadLetterQueue) -> None:
+    for number in range(35):
+        place.put_letter(f"m-{number}")
+
+    seen = [letter.message_id for letter in queue.letters()]
+
+    assert sorted(map(str, seen)) == sorted(f"m-{number}" for number in range(35))
+    assert len(place.bodies()) == 35
+
+
+def test_looking_can_stop_early(place: Place, queue: DeadLetterQueue) -> None:
+    for number in range(30):
+        place.put_letter(f"m-{number}")
+
+    letters = queue.letters()
+    next(letters)
+    letters.close()
+
+    assert len(place.bodies()) == 30
+
+
+def test_looking_ends_though_letters_come_back_meanwhile(place: Place) -> None:
+    place.put_letter()
+
+    assert len(list(open_again(place, hide_seconds=0).letters())) == 1
+
+
+def test_what_is_held_is_hidden_again_before_it_comes_back(place: Place) -> None:
+    for number in range(20):
+        place.put_letter(f"m-{number}")
+    time = [0.0]
+    changes: list[int] = []
+    place.installation.clients.sqs.meta.events.register(
+        "before-parameter-build.sqs.ChangeMessageVisibilityBatch",
+        lambda params, **_: changes.append(params["Entries"][0]["VisibilityTimeout"]),
+    )
+    letters = open_again(place, monotonic=lambda: time[0], hide_seconds=30).letters()
+    next(letters)
+
+    time[0] = 11
+    list(letters)
+
+    assert changes == [30, 0, 0]
+
+
+def test_a_letter_says_what_the_state_machine_wrote(place: Place, queue: DeadLetterQueue) -> None:
+    place.put_letter()
+
+    letter = queue.find("m-1")
+
+    assert (letter.reason, letter.cause, letter.attempts) == ("AttemptsExhausted", "nobody was there", 3)
+    assert (letter.message, letter.execution_arn) == (envelope(), place.run_arn("m-1"))
+    assert queue.find(letter.letter_id) == letter
+    with pytest.raises(LetterNotFound, match="m-2"):
+        queue.find("m-2")
+    assert len(place.bodies()) == 1
+
+
+def test_a_message_starts_again_under_its_own_id_in_a_run_of_its_own(place: Place, queue: DeadLetterQueue) -> None:
+    place.put_letter("m-1")
+    place.put_letter("m-2-r1", message=envelope(id="m-2"))
+    place.put_letter("by-hand", message={name: value for name, value in envelope().items() if name != "id"})
+
+    summary = queue.redrive()
+
+    assert (summary.total, summary.failed) == (3, 0)
+    assert place.runs() == {
+        "m-1-r1": envelope(),
+        "m-2-r2": envelope(id="m-2"),
+        "by-hand-r1": envelope(id="by-hand"),
+    }
+    assert place.bodies() == []
+
+
+UNREADABLE = [
+    "no JSON",
+    "[]",
+    '"text"',
+    "{}",
+    '{"message": 1, "executionArn": 2}',
+    '{"executionArn": "arn"}',
+    "[" * 9_999,
+]
+
+
+@pytest.mark.parametrize("body", UNREADABLE)
+def test_what_nobody_can_read_is_kept_and_reported(place: Place, queue: DeadLetterQueue, body: str) -> None:
+    place.put(body)
+
+    (letter,) = queue.letters()
+    summary = queue.redrive()
+
+    assert (letter.readable, letter.body) == (False, body)
+    assert summary.counts == {"unreadable": 1}
+    assert place.bodies() == [body]
+
+
+class Crash(Exception):
+    """The process dies."""
+
+
+CALLS = ["StartExecution", "DeleteMessageBatch", "ReceiveMessage"]
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("cleans_up", [True, False], ids=["interrupted", "killed"])
+def test_a_crash_anywhere_and_then_again(
+    place: Place,
+    monkeypatch: pytest.MonkeyPatch,
+    call: str,
+    before: bool,  # noqa: FBT001
+    cleans_up: bool,  # noqa: FBT001
+) -> None:
+    for number in range(45):
+        place.put_letter(f"m-{number}")
+    clients = place.installation.clients
+    events = clients.stepfunctions.meta.events if call == "StartExecution" else clients.sqs.meta.events
+    service = "stepfunctions" if call == "StartExecution" else "sqs"
+    event = f"{'before-parameter-build' if before else 'after-call'}.{service}.{call}"
+    calls: Counter[str] = Counter()
+
+    def crash(**_: Any) -> None:
+        calls[call] += 1
+        if calls[call] >= (3 if call == "ReceiveMessage" else 25):
+            raise Crash
+
+    events.register(event, crash)
+    with monkeypatch.context() as killed:
+        if not cleans_up:
+            killed.setattr(dead_letters._Reading, "release", lambda _: None)
+        # What it cannot let go is there again at once, so that the test need not wait for it.
+        knows_what_is_hidden = cleans_up and (before or call != "ReceiveMessage")
+        queue = open_again(place, hide_seconds=30 if knows_what_is_hidden else 0)
+        with pytest.raises(Crash):
+            queue.redrive()
+    events.unregister(event, crash)
+    assert 0 < len(place.runs()) < 45
+
+    summary = open_again(place).redrive()
+
+    assert summary.failed == 0
+    assert place.runs() == {f"m-{number}-r1": envelope(id=f"m-{number}") for number in range(45)}
+    assert place.bodies() == []
+
+
+def test_the_same_letter_twice_starts_one_run(place: Place, queue: DeadLetterQueue) -> None:
+    place.put_letter()
+    place.put_letter()
+
+    assert queue.redrive().counts == {"redriven": 2}
+    assert list(place.runs()) == ["m-1-r1"]
+
+
+def test_a_run_that_was_started_and_has_ended_counts_as_started(place: Place, queue: DeadLetterQueue) -> None:
+    start(place, "m-1-r1", envelope(ttlSeconds=60))
+    place.put_letter()
+
+    assert queue.redrive(life=NewLife(ttl_seconds=90)).counts == {"redriven": 1}
+    assert place.runs() == {"m-1-r1": envelope(ttlSeconds=60)}
+    assert place.bodies() == []
+
+
+def test_another_message_s_run_is_no_reason_to_delete_a_letter(place: Place, queue: DeadLetterQueue) -> None:
+    start(place, "m-1-r1", envelope(payload=1))
+    place.put_letter(message=envelope(payload=True))
+
+    assert queue.redrive().counts == {"conflict": 1}
+    assert len(place.bodies()) == 1
+
+
+def start(place: Place, name: str, message: Any) -> None:
+    """Have a run that has ended: its name is taken, whatever its input is."""
+    client, machine = place.installation.clients.stepfunctions, place.installation.delivery_state_machine_arn
+    started = client.start_execution(stateMachineArn=machine, name=name, input=json.dumps(message))
+    client.stop_execution(executionArn=started["executionArn"])
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        (envelope(expiresAt="2020-01-31T12:00:00Z"), "AttemptsExhausted"),
+        (envelope(), "MessageExpired"),
+        (envelope(ttlSeconds=60), "MessageExpired"),
+    ],
+    ids=["by its end", "by the stage's default", "by its life"],
+)
+def test_an_expired_message_wants_a_new_life(place: Place, queue: DeadLetterQueue, message: Any, reason: str) -> None:
+    place.put_letter(message=message, reason=reason)
+
+    summary = queue.redrive()
+    assert summary.counts == {"expired": 1}
+    assert "ttl_seconds" in str(summary.failures[0].detail)
+    assert place.runs() == {}
+
+    assert queue.redrive(life=NewLife(ttl_seconds=90)).counts == {"redriven": 1}
+    assert place.runs() == {"m-1-r1": envelope(ttlSeconds=90)}
+
+
+def test_a_new_end_takes_the_place_of_the_old_life(place: Place, queue: DeadLetterQueue) -> None:
+    end = (now() + timedelta(hours=1)).replace(microsecond=0)
+    place.put_letter(message=envelope(ttlSeconds=60))
+
+    queue.redrive(life=NewLife(expires_at=end))
+
+    assert place.runs()["m-1-r1"] == envelope(expiresAt=f"{end:%Y-%m-%dT%H:%M:%S}.000Z")
+
+
+def test_a_life_that_is_not_over_is_not_begun_anew(place: Place, queue: DeadLetterQueue) -> None:
+    start(place, "m-1", envelope(ttlSeconds=3600))
+    begun = place.installation.clients.stepfunctions.describe_execution(executionArn=place.run_arn("m-1"))["startDate"]
+    place.put_letter(message=envelope(ttlSeconds=3600))
+
+    queue.redrive()
+
+    end = (begun + timedelta(hours=1)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    assert place.runs()["m-1-r1"] == envelope(expiresAt=end)
+
+
+@pytest.mark.parametrize("life", [{"ttl_seconds": 0}, {"ttl_seconds": 604_801}, {"expires_at": now()}])
+def test_a_new_life_has_bounds(life: dict[str, Any]) -> None:
+    with pytest.raises(InvalidMessage, match=next(iter(life))):
+        NewLife(**life)
+
+
+def test_what_is_no_message_would_only_fail_again(place: Place, queue: DeadLetterQueue) -> None:
+    place.put_letter(message={"payload": "secret"}, reason="InvalidMessage")
+
+    summary = queue.redrive()
+
+    assert summary.counts == {"refused": 1}
+    assert "recipient: is missing" in str(summary.failures[0].detail)
+    assert len(place.bodies()) == 1
+
+
+def test_only_the_chosen_ones_are_redriven(place: Place, queue: DeadLetterQueue) -> None:
+    for number in range(25):
+        place.put_letter(f"m-{number}")
+    by_letter = queue.find("m-7").letter_id
+
+    with pytest.raises(LetterNotFound, match="m-99"):
+        queue.redrive({"m-3", by_letter, "m-99"})
+
+    assert set(place.runs()) == {"m-3-r1", "m-7-r1"}
+    assert len(place.bodies()) == 23
+
+
+def test_a_message_that_fails_again_at_once_is_not_redriven_for_ever(place: Place, queue: DeadLetterQueue) -> None:
+    place.put_letter()
+
+    def fail_again(result: Redriven) -> None:
+        if result.outcome == "redriven":
+            place.put_letter("m-1-r1", message=envelope())
+
+    assert queue.redrive(on_result=fail_again).counts == {"redriven": 1, "came_back": 1}
+    assert len(place.bodies()) == 1
+
+
+def test_a_service_that_fails_keeps_the_letter(
+    place: Place, queue: DeadLetterQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("botocore.endpoint.time.sleep", lambda _: None)
+    place.put_letter()
+    place.installation.clients.stepfunctions.meta.events.register("before-send.stepfunctions.StartExecution", throttled)
+
+    assert queue.redrive().counts == {"unavailable": 1}
+    assert len(place.bodies()) == 1
+
+
+def throttled(**_: Any) -> Any:
+    return refusal("ThrottlingException", "Rate exceeded")
+
+
+def test_some_or_all_are_purged(place: Place, queue: DeadLetterQueue) -> None:
+    for number in range(25):
+        place.put_letter(f"m-{number}")
+    place.put("unreadable")
+
+    assert queue.purge({"m-3", "m-4"}) == 2
+    assert len(list(queue.letters())) == 24
+    assert queue.purge() == 24
+    assert place.bodies() == []
+    with pytest.raises(LetterNotFound):
+        queue.purge({"m-3"})
+
+
+INGEST = "IngestDeadLetterQueueUrl"
+
+
+@pytest.fixture
+def ingest(place: Place) -> DeadLetterQueue:
+    return open_queue(place.installation, "ingest", wait_seconds=0)
+
+
+def test_what_ingest_could_not_read_says_why(place: Place, ingest: DeadLetterQueue) -> None:
+    place.put("{}", queue=INGEST, reason="recipient: is missing")
+
+    (letter,) = ingest.letters()
+
+    assert (letter.reason, letter.cause, letter.body) == ("InvalidMessage", "recipient: is missing", "{}")
+
+
+def test_what_ingest_could_not_take_goes_back_as_it_came_under_an_id(place: Place, ingest: DeadLetterQueue) -> None:
+    place.put("Hello", queue=INGEST, user="ana", context="chat", contextId="42", reason="why")
+    place.put(json.dumps(envelope(id=None)), queue=INGEST)
+    place.put(json.dumps(envelope()), queue=INGEST)
+    place.put("no JSON", queue=INGEST, reason="why")
+    letters = {letter.body: letter.letter_id for letter in ingest.letters()}
+
+    assert ingest.redrive().counts == {"redriven": 4}
+
+    back = {message["Body"]: message.get("MessageAttributes", {}) for message in place.take("IngestQueueUrl")}
+    assert {name: value["StringValue"] for name, value in back.pop("Hello").items()} == {
+        "user": "ana",
+        "context": "chat",
+        "contextId": "42",
+        "id": letters["Hello"],
+    }
+    assert back.pop("no JSON") == {}
+    assert [json.loads(body) for body in sorted(back, key=len)] == [
+        envelope(),
+        envelope(id=letters[json.dumps(envelope(id=None))]),
+    ]
+    assert place.bodies(INGEST) == []
+
+
+def test_what_is_no_message_yet_has_no_life_to_renew(place: Place, ingest: DeadLetterQueue) -> None:
+    place.put("no JSON", queue=INGEST)
+
+    assert ingest.redrive(life=NewLife(ttl_seconds=60)).counts == {"refused": 1}
+    assert place.bodies("IngestQueueUrl") == []
+
+
+def test_a_stack_without_queues_says_so(place: Place) -> None:
+    bare = type(place.installation)("here", {}, place.installation.clients)
+    with pytest.raises(RingbackError, match="DeadLetterQueueUrl"):
+        open_queue(bare)

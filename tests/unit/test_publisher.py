@@ -1,0 +1,281 @@
+"""Handing messages over: what is sent, in which calls, and what a caller hears of it."""
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from ringback import Envelope, Publisher, Recipient
+from ringback.errors import IdConflict, InvalidMessage, NotInTime, Refused, Unavailable, Undelivered
+from ringback.publisher import MAX_BYTES_A_CALL, Result
+from ringback.status import MessageStatus, State
+from tests.builders import NOW, envelope
+from tests.sdk import Answer, FakeFunctions, all_started, arn, sending_to
+
+
+@pytest.fixture
+def functions() -> FakeFunctions:
+    return FakeFunctions()
+
+
+@pytest.fixture
+def slept() -> list[float]:
+    return []
+
+
+@pytest.fixture
+def publisher(functions: FakeFunctions, slept: list[float]) -> Publisher:
+    return Publisher(sending_to(functions), sleep=slept.append)
+
+
+def answering(status: str, **more: Any) -> Answer:
+    return lambda messages: {"results": [{"id": one["id"], "status": status, **more} for one in messages]}
+
+
+def test_a_message_is_sent_as_the_envelope_is_written_and_nothing_it_did_not_say(
+    publisher: Publisher, functions: FakeFunctions
+) -> None:
+    receipt = publisher.publish(
+        Envelope(recipient=Recipient(user="ana", context="chat", context_id="42"), payload=None, ttl_seconds=60)
+    )
+
+    ((sent,),) = functions.calls
+    assert sent == {
+        "id": receipt.id,
+        "recipient": {"user": "ana", "context": "chat", "contextId": "42"},
+        "payload": None,
+        "ttlSeconds": 60,
+    }
+    assert (receipt.status, receipt.execution_arn) == ("started", arn(receipt.id))
+
+
+def test_the_three_ways_to_give_a_message_are_one(publisher: Publisher, functions: FakeFunctions) -> None:
+    publisher.publish(envelope(ack="client"))
+    publisher.publish(Envelope.model_validate(envelope(ack="client")))
+    publisher.publish(
+        id="m-1",
+        recipient=Recipient(user="ana", context="chat", context_id="42"),
+        payload={"text": "hello"},
+        ack="client",
+    )
+
+    assert functions.calls == [[envelope(ack="client")]] * 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"paylod": 1}, "paylod"),
+        ({"ttlSeconds": 0}, "ttlSeconds"),
+        ({"payload": "x" * 131_072}, "payload"),
+        ({"payload": float("nan")}, "payload"),
+        ({"payload": "\ud800"}, "payload"),
+    ],
+    ids=["misspelt", "out of bounds", "too large", "no JSON number", "half a character"],
+)
+def test_what_is_no_message_is_not_sent(
+    publisher: Publisher, functions: FakeFunctions, changes: dict[str, Any], named: str
+) -> None:
+    with pytest.raises(InvalidMessage, match=named):
+        publisher.publish(envelope(**changes))
+    assert functions.calls == []
+
+
+def test_a_retry_is_the_same_message_under_the_same_id(
+    publisher: Publisher, functions: FakeFunctions, slept: list[float]
+) -> None:
+    functions.answers = [answering("unavailable"), lambda _: None, answering("duplicate")]
+
+    receipt = publisher.publish(envelope(id=None))
+
+    assert receipt.status == "duplicate"
+    assert functions.calls == [[{**envelope(), "id": receipt.id}]] * 3
+    assert len(slept) == 2
+    assert slept[0] < slept[1]
+
+
+def test_patience_ends_and_says_under_which_id_to_go_on(publisher: Publisher, functions: FakeFunctions) -> None:
+    functions.answers = [answering("unavailable")] * 20
+
+    with pytest.raises(Unavailable, match="m-1"):
+        publisher.publish(envelope())
+    assert len(functions.calls) == 7
+
+
+@pytest.mark.parametrize(
+    ("status", "error"), [("conflict", IdConflict), ("invalid", InvalidMessage)], ids=["conflict", "invalid"]
+)
+def test_an_answer_that_no_retry_changes_is_an_error_at_once(
+    publisher: Publisher, functions: FakeFunctions, status: str, error: type[Exception]
+) -> None:
+    functions.answers = [answering(status, detail="because")]
+
+    with pytest.raises(error, match="because"):
+        publisher.publish(envelope())
+    assert len(functions.calls) == 1
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [{"results": []}, {"results": [{"id": "m-1", "status": "sunk"}]}, [], {"results": "no"}, {"results": [None]}],
+)
+def test_another_function_s_answer_is_no_receipt(publisher: Publisher, functions: FakeFunctions, answer: Any) -> None:
+    functions.answers = [lambda _: answer]
+
+    with pytest.raises(Refused, match="version"):
+        publisher.publish(envelope())
+
+
+def test_many_travel_in_calls_of_a_hundred_and_come_back_in_order(
+    publisher: Publisher, functions: FakeFunctions
+) -> None:
+    results: list[Result] = []
+    totals: list[int] = []
+
+    summary = publisher.publish_many(
+        (envelope(id=f"m-{number}") for number in range(250)),
+        on_result=results.append,
+        on_progress=lambda so_far: totals.append(so_far.total),
+    )
+
+    assert sorted(len(call) for call in functions.calls) == [50, 100, 100]
+    assert [result.id for result in results] == [f"m-{number}" for number in range(250)]
+    assert [result.number for result in results] == list(range(1, 251))
+    assert (summary.total, summary.accepted, summary.failed) == (250, 250, 0)
+    assert totals == [100, 200, 250]
+
+
+def test_no_call_is_larger_than_lambda_takes(publisher: Publisher, functions: FakeFunctions) -> None:
+    large = "x" * 120_000
+
+    assert publisher.publish_many(envelope(id=f"m-{number}", payload=large) for number in range(80)).accepted == 80
+
+    assert len(functions.calls) > 1
+    assert max(functions.sizes) <= MAX_BYTES_A_CALL + 100
+
+
+def test_one_that_is_invalid_does_not_stop_the_others(publisher: Publisher, functions: FakeFunctions) -> None:
+    summary = publisher.publish_many([envelope(id="a"), {"id": "b", "no": "message"}, envelope(id="c")])
+
+    assert [one["id"] for one in functions.calls[0]] == ["a", "c"]
+    assert [(failure.number, failure.id, failure.status) for failure in summary.failures] == [(2, "b", "invalid")]
+
+
+def test_only_what_was_not_taken_is_sent_again(publisher: Publisher, functions: FakeFunctions) -> None:
+    def half(messages: list[dict[str, Any]]) -> Any:
+        results = all_started(messages)["results"]
+        return {"results": [{"id": "a", "status": "unavailable"}, *results[1:]]}
+
+    functions.answers = [half]
+    results = list(publisher.publish_each([envelope(id="a"), envelope(id="b")]))
+
+    assert [[one["id"] for one in call] for call in functions.calls] == [["a", "b"], ["a"]]
+    assert [(result.id, result.status) for result in results] == [("a", "started"), ("b", "started")]
+
+
+def test_no_more_is_read_than_is_about_to_be_sent(publisher: Publisher) -> None:
+    read = 0
+
+    def endless() -> Iterator[dict[str, Any]]:
+        nonlocal read
+        while True:
+            read += 1
+            yield envelope(id=f"m-{read}")
+
+    results = publisher.publish_each(endless(), concurrency=2)
+    for _ in range(500):
+        next(results)
+    results.close()  # type: ignore[attr-defined]
+
+    assert read <= 500 + 100 * (2 * 2 + 2)
+
+
+def test_calls_are_made_at_once_but_not_more_than_allowed(functions: FakeFunctions) -> None:
+    together = threading.Barrier(3, timeout=10)
+
+    def meet(messages: list[dict[str, Any]]) -> Any:
+        together.wait()
+        return all_started(messages)
+
+    functions.answers = [meet] * 6
+    publisher = Publisher(sending_to(functions))
+
+    assert publisher.publish_many((envelope(id=f"m-{n}") for n in range(600)), concurrency=3).accepted == 600
+
+
+def test_ordered_messages_of_one_recipient_are_never_in_two_calls_at_once(functions: FakeFunctions) -> None:
+    another = threading.Event()
+
+    def first(messages: list[dict[str, Any]]) -> Any:
+        overtaken.append(another.wait(timeout=0.2))
+        return all_started(messages)
+
+    def second(messages: list[dict[str, Any]]) -> Any:
+        another.set()
+        return all_started(messages)
+
+    overtaken: list[bool] = []
+    functions.answers = [first, second]
+    publisher = Publisher(sending_to(functions))
+    publisher.publish_many(envelope(id=f"m-{n}", payload=n, ordered=True) for n in range(500))
+
+    assert [call[0]["payload"] for call in functions.calls] == [0, 100, 200, 300, 400]
+    assert overtaken == [False]
+
+
+def test_what_follows_a_failed_ordered_message_is_not_sent_before_it(
+    publisher: Publisher, functions: FakeFunctions
+) -> None:
+    bea = {"user": "bea", "context": "chat", "contextId": "42"}
+    functions.answers = [answering("unavailable")] * 7
+    messages = [envelope(id=f"a-{n}", ordered=True) for n in range(101)]
+    messages.append(envelope(id="b", ordered=True, recipient=bea))
+
+    summary = publisher.publish_many(messages, concurrency=1)
+
+    assert (summary.accepted, summary.counts["unavailable"]) == (1, 101)
+    assert [one["id"] for one in functions.calls[-1]] == ["b"]
+
+
+def status_of(state: State) -> MessageStatus:
+    return MessageStatus(
+        id="m-1", state=state, attempts=1, accepted_at=NOW, execution_arn=arn("m-1"), console_url="https://console"
+    )
+
+
+@pytest.fixture
+def states(publisher: Publisher, monkeypatch: pytest.MonkeyPatch) -> list[State]:
+    """The states that the message is in, look after look."""
+    states: list[State] = []
+    monkeypatch.setattr(publisher, "status", lambda message_id: status_of(states.pop(0)))
+    return states
+
+
+def test_waiting_ends_with_the_delivery(publisher: Publisher, states: list[State], slept: list[float]) -> None:
+    states += ["delivering", "waiting", "acknowledged"]
+
+    assert publisher.wait_until_delivered("m-1").state == "acknowledged"
+    assert len(slept) == 2
+
+
+@pytest.mark.parametrize("state", ["cancelled", "dead_lettered"])
+def test_waiting_ends_with_the_message(publisher: Publisher, states: list[State], state: State) -> None:
+    states += ["waiting", state]
+
+    with pytest.raises(Undelivered, match=state):
+        publisher.wait_until_delivered("m-1")
+
+
+def test_waiting_ends_in_time(functions: FakeFunctions, monkeypatch: pytest.MonkeyPatch) -> None:
+    time = [0.0]
+    publisher = Publisher(
+        sending_to(functions),
+        sleep=lambda seconds: time.__setitem__(0, time[0] + seconds),
+        monotonic=lambda: time[0],
+    )
+    monkeypatch.setattr(publisher, "status", lambda message_id: status_of("waiting"))
+
+    with pytest.raises(NotInTime, match="waiting"):
+        publisher.wait_until_delivered("m-1", timeout_seconds=30)
+    assert time[0] == pytest.approx(30)
