@@ -55,6 +55,7 @@ class Client:
     as_subprotocol: bool = False  # how a browser brings its token, which cannot set headers
     frames: list[Frame] = field(default_factory=list)
     connected_at: float = 0.0
+    connections: int = 0
     _socket: ClientConnection | None = None
     _deaf: set[ClientConnection] = field(default_factory=set)
     _received: dict[str, list[Frame]] = field(default_factory=dict)
@@ -76,6 +77,7 @@ class Client:
         )
         self._socket = self._open.enter_context(handshake)
         self.connected_at = time.monotonic()
+        self.connections += 1
         threading.Thread(target=self._receive, args=(self._socket,), daemon=True).start()
         return self
 

@@ -85,13 +85,24 @@ def conclude(
 
 
 def skipped(message: Message, run_name: str, sequence: int) -> dict[str, Any]:
-    """The message that tells the recipient's clients not to wait for a number. It is one like any other."""
+    """The message that tells the recipient's clients not to wait for a number.
+
+    It is one like any other, and goes as the one it stands for would have gone: clients that acknowledge that
+    acknowledge this.
+    """
+    how = message.envelope.model_dump(
+        mode="json",
+        by_alias=True,
+        exclude_defaults=True,
+        include={"ack", "ack_timeout_seconds", "retry", "correlation_id", "traceparent"},
+    )
     return {
         "id": f"skipped-{execution_name(run_name)}",
         "recipient": message.recipient.model_dump(by_alias=True),
         "type": SKIPPED,
         "payload": {"id": message.id, "sequence": sequence},
         "ttlSeconds": MAX_TTL_SECONDS,
+        **how,
     }
 
 

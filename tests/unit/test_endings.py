@@ -122,6 +122,17 @@ def test_a_number_that_will_not_be_delivered_is_announced_to_those_who_wait_for_
     }
 
 
+def test_who_acknowledges_the_message_acknowledges_that_it_will_not_come(after: Aftermath) -> None:
+    after.world.connections.put(connection("tab"))
+    after.number("m-1")
+
+    after.conclude(ended("ABORTED", ordered=True, ack="client", ackTimeoutSeconds=7, retry={"maxAttempts": 3}))
+
+    (started,) = after.world.deliveries.runs.values()
+    assert {"ack": "client", "ackTimeoutSeconds": 7, "retry": {"maxAttempts": 3}}.items() <= json.loads(started).items()
+    assert after.world.received() == []
+
+
 def test_someone_who_is_there_is_told_at_once(after: Aftermath) -> None:
     after.world.connections.put(connection("tab"))
     after.number("m-1")
