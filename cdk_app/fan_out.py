@@ -18,6 +18,7 @@ DEFINITION = assets.ROOT / "statemachines" / "fan_out.asl.json"
 # As the definition labels the state that works on a stored list: its executions' names begin with it.
 STORED_LIST_LABEL = "StoredList"
 _LISTS_ARE_KEPT = Duration.days(30)
+_RUNS_ARE_NAMED_AFTER_FAN_OUTS = "Runs come and go, named after their fan-outs; the machine is exact."
 
 
 class FanOut(Construct):
@@ -88,35 +89,16 @@ class FanOut(Construct):
 
     def allow_starting(self, handler: Handler) -> None:
         """Let a function start a run, and read what one of that name was started with."""
-        stack = Stack.of(self)
-        name = self.state_machine.state_machine_name
-        runs = stack.format_arn(
-            service="states",
-            resource="execution",
-            resource_name=f"{name}:*",
-            arn_format=ArnFormat.COLON_RESOURCE_NAME,
-        )
         handler.allow("states:StartExecution", on=self.state_machine.state_machine_arn)
-        handler.allow("states:DescribeExecution", on=runs)
-        machine = "<" + ".".join(stack.resolve(name)["Fn::GetAtt"]) + ">"
-        findings.accept(
-            handler.role,
-            f"IAM5[Resource::arn:<AWS::Partition>:states:<AWS::Region>:<AWS::AccountId>:execution:{machine}:*]",
-            because="Runs come and go, named after their fan-outs; the machine is exact.",
-        )
+        handler.allow("states:DescribeExecution", on=self._runs())
+        findings.accept(handler.role, self._finding(), because=_RUNS_ARE_NAMED_AFTER_FAN_OUTS)
 
     def _let_it_start_its_own(self) -> None:
-        """A stored list is worked on in executions of the same machine.
+        """A stored list is worked on in executions of the same machine, with the grants that CDK gives for that.
 
         A policy of its own: in the role's, the machine would wait for the role, and the role for the machine.
         """
-        name = self.state_machine.state_machine_name
-        own = Stack.of(self).format_arn(
-            service="states",
-            resource="execution",
-            resource_name=f"{name}/{STORED_LIST_LABEL}:*",
-            arn_format=ArnFormat.COLON_RESOURCE_NAME,
-        )
+        label = f"/{STORED_LIST_LABEL}"
         policy = iam.Policy(
             self,
             "StartItsOwn",
@@ -125,16 +107,33 @@ class FanOut(Construct):
                 iam.PolicyStatement(
                     actions=["states:StartExecution"], resources=[self.state_machine.state_machine_arn]
                 ),
-                iam.PolicyStatement(actions=["states:DescribeExecution", "states:StopExecution"], resources=[own]),
+                iam.PolicyStatement(
+                    actions=["states:DescribeExecution", "states:StopExecution"], resources=[self._runs()]
+                ),
+                iam.PolicyStatement(actions=["states:RedriveExecution"], resources=[self._runs(label)]),
             ],
         )
-        machine = "<" + ".".join(Stack.of(self).resolve(name)["Fn::GetAtt"]) + ">"
-        runs = f"arn:<AWS::Partition>:states:<AWS::Region>:<AWS::AccountId>:execution:{machine}/{STORED_LIST_LABEL}:*"
+        findings.accept(policy, self._finding(), because=_RUNS_ARE_NAMED_AFTER_FAN_OUTS)
         findings.accept(
             policy,
-            f"IAM5[Resource::{runs}]",
+            self._finding(label),
             because="Step Functions names the executions that work on a stored list; machine and state are exact.",
         )
+
+    def _runs(self, label: str = "") -> str:
+        """The ARN of all executions, or of those that a state with a label starts."""
+        return Stack.of(self).format_arn(
+            service="states",
+            resource="execution",
+            resource_name=f"{self.state_machine.state_machine_name}{label}:*",
+            arn_format=ArnFormat.COLON_RESOURCE_NAME,
+        )
+
+    def _finding(self, label: str = "") -> str:
+        """What cdk-nag calls a grant on them."""
+        machine = "<" + ".".join(Stack.of(self).resolve(self.state_machine.state_machine_name)["Fn::GetAtt"]) + ">"
+        runs = f"arn:<AWS::Partition>:states:<AWS::Region>:<AWS::AccountId>:execution:{machine}{label}:*"
+        return f"IAM5[Resource::{runs}]"
 
     def _accept_findings(self) -> None:
         bucket = f"<{Stack.of(self).resolve(self.audiences.bucket_arn)['Fn::GetAtt'][0]}.Arn>"

@@ -89,11 +89,6 @@ class RingbackStack(Stack):
             removal=removal,
         )
 
-        reaching: Environment = {
-            **connections,
-            **life,
-            "DELIVERY_STATE_MACHINE_ARN": self.delivery.state_machine.state_machine_arn,
-        }
         self.plan_fan_out = make(
             "tasks.plan_fan_out",
             environment={
@@ -105,12 +100,18 @@ class RingbackStack(Stack):
         )
         self.post_to_audience = make(
             "tasks.post_to_audience",
-            environment=reaching,
+            environment={**connections, **life},
             timeout=Duration.seconds(120),
             memory_mb=_MEMORY_FOR_A_WHOLE_PROCESSOR_MB,
         )
         self.hand_over_to_deliveries = make(
-            "tasks.hand_over_to_deliveries", environment=reaching, timeout=Duration.seconds(60)
+            "tasks.hand_over_to_deliveries",
+            environment={
+                **connections,
+                **life,
+                "DELIVERY_STATE_MACHINE_ARN": self.delivery.state_machine.state_machine_arn,
+            },
+            timeout=Duration.minutes(6),  # it starts deliveries for five at most, some a second
         )
         self.fan_out = FanOut(
             self,
@@ -166,7 +167,11 @@ class RingbackStack(Stack):
         }
         self.ingest = make(
             "triggers.ingest",
-            environment={**intake, "INGEST_DEAD_LETTER_QUEUE_URL": self.ways_in.dead_letter_queue.queue_url},
+            environment={
+                **intake,
+                "INGEST_QUEUE_URL": self.ways_in.queue.queue_url,
+                "INGEST_DEAD_LETTER_QUEUE_URL": self.ways_in.dead_letter_queue.queue_url,
+            },
             timeout=ingest_timeout,
         )
         self.ways_in.feed(self.ingest, max_concurrency=settings.ingest_max_concurrency)
@@ -246,9 +251,8 @@ class RingbackStack(Stack):
         self.api.allow_posting(self.post_to_audience)
         self.api.allow_closing(self.post_to_audience)
         self.hand_over_to_deliveries.allow("dynamodb:Query", on=connections)
-        for starting in (self.post_to_audience, self.hand_over_to_deliveries):
-            starting.allow("states:StartExecution", on=self.delivery.state_machine.state_machine_arn)
-            self.delivery.allow_describing(starting)
+        self.hand_over_to_deliveries.allow("states:StartExecution", on=self.delivery.state_machine.state_machine_arn)
+        self.delivery.allow_describing(self.hand_over_to_deliveries)
 
         self.wake.allow("dynamodb:Query", "dynamodb:DeleteItem", on=callbacks)
         for taking in (self.ingest, self.http_api, self.accept, self.ended):

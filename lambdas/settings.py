@@ -65,8 +65,9 @@ class HttpApi(Intake):
 
 @dataclass(frozen=True, kw_only=True)
 class Ingest(Intake):
-    """And where ingest puts what it cannot parse."""
+    """And the queue that brings the messages, and where ingest puts what it cannot parse."""
 
+    ingest_queue_url: str
     ingest_dead_letter_queue_url: str
 
 
@@ -168,16 +169,15 @@ class PlanFanOut:
 
 @dataclass(frozen=True)
 class PostToAudience:
-    """Where the connections are, and what carries a message to who missed it."""
+    """Where the connections are."""
 
     connections_table_name: str
-    delivery_state_machine_arn: str
     default_ttl_seconds: int
 
 
 @dataclass(frozen=True)
 class HandOverToDeliveries:
-    """As for posting."""
+    """Where the connections are, and what carries a message to who missed it."""
 
     connections_table_name: str
     delivery_state_machine_arn: str

@@ -84,7 +84,7 @@ class Conversation(_Strict):
 
 
 class StoredList(_Strict):
-    """A list of users in the stage's bucket: JSON Lines, each line a user, as text or as ``{"user": …}``."""
+    """A list of users in the stage's bucket: JSON Lines, each line ``{"user": …}``."""
 
     key: Annotated[str, StringConstraints(min_length=1, max_length=1024, pattern=r"\.jsonl$")]
 
@@ -190,7 +190,7 @@ def describe(error: ValidationError) -> str:
         if path == ["where"]:
             said = f"at most {MAX_ATTRIBUTES} attributes, each with a text, number or boolean, or a list of up to 100"
         elif path == ["audience", "list", "key"] and item["type"] == "string_pattern_mismatch":
-            said = "must name JSON Lines, a user a line, and end in .jsonl"
+            said = 'must name JSON Lines, {"user": …} a line, and end in .jsonl'
         problems[f"{field}: {said}"] = None
     return "; ".join(problems)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from botocore.exceptions import ClientError
 
 from lambdas.adapters import aws
+from lambdas.core.errors import ServiceUnavailable
 from lambdas.core.ports import Start
 
 # They may differ in what is the same message: its life can be counted from now, and each sending has a span of its own.
@@ -38,8 +39,11 @@ class FanOutMachine:
                     if aws.code(error) != "ExecutionAlreadyExists":
                         raise
                     there = self._input(name)
+                else:
+                    return Start.STARTED
         if there is None:
-            return Start.STARTED
+            # It has just been started by somebody else, and cannot be read yet.
+            raise ServiceUnavailable("DescribeExecution: ExecutionDoesNotExist")
         return Start.DUPLICATE if _what_it_is(there) == _what_it_is(fan_out_json) else Start.ID_TAKEN
 
     def _input(self, name: str) -> str | None:

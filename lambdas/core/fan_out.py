@@ -1,9 +1,9 @@
 """The rules of a fan-out: who gets it, part by part; posting to all of them; handing over who missed it."""
 
 import json
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Self
 
@@ -36,9 +36,15 @@ PART_SIZE = 250
 MAX_PAGES = 400
 # What Step Functions hands to a state is 256 KiB at most, and that is the fan-out with a part beside it.
 _LARGEST_INPUT = 256 * 1024 - 2048
-_LARGEST_PART = PART_SIZE * (MAX_USER_LENGTH + 3)
-# Between tries to start deliveries: Step Functions takes bursts, and then a few hundred a second.
-START_AGAIN_AFTER_SECONDS = (0.5, 1, 2, 4, 8)
+_LARGEST_PART = PART_SIZE * (MAX_USER_LENGTH + len('{"user": ""}, '))
+# Step Functions starts 150 runs a second in small regions, for the whole account; up to 20 parts are handed over at
+# once.
+STARTS_AT_ONCE = 5
+SECONDS_BETWEEN_STARTS = 1
+# After a start that failed, most likely because there are too many.
+START_AGAIN_AFTER_SECONDS = (1, 2, 4, 8, 16, 32)
+# Then the state machine tries again; the function has a minute more.
+HAND_OVER_SECONDS = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,11 +132,15 @@ class FanOut:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A part of the audience that one call works on: users by name, or a page of a conversation."""
+    """A part of the audience that one call works on: users by name, or a page of a conversation.
+
+    Users who are ``owed`` the message were looked up and posted to before, in vain.
+    """
 
     users: tuple[str, ...] = ()
     page: Page | None = None
     unreadable: int = 0
+    owed: bool = False
 
     @classmethod
     def from_task(cls, task: Mapping[str, Any]) -> Self:
@@ -140,7 +150,7 @@ class Part:
             return cls(page=Page(part["after"], part["upTo"], part["size"]))
         items = [item.get("user") if isinstance(item, dict) else item for item in part["users"]]
         users = [item for item in items if isinstance(item, str) and is_identifier(item, MAX_USER_LENGTH)]
-        return cls(users=tuple(dict.fromkeys(users)), unreadable=len(items) - len(users))
+        return cls(tuple(dict.fromkeys(users)), unreadable=len(items) - len(users), owed=part.get("owed", False))
 
 
 @dataclass(slots=True)
@@ -154,6 +164,17 @@ class Summary:
     failed: int = 0
     handed_over: int = 0
 
+    @classmethod
+    def from_task(cls, task: Mapping[str, Any]) -> Self:
+        """Read what became of the part so far."""
+        summary = task["summary"]
+        names = ("people", "posted", "gone", "throttled", "failed", "handedOver")
+        return cls(*(summary[name] for name in names))
+
+    def __add__(self, other: "Summary") -> "Summary":
+        """Both together."""
+        return Summary(*map(sum, zip(astuple(self), astuple(other), strict=True)))
+
     def to_state(self) -> dict[str, int]:
         """Its form in the state machine."""
         return {
@@ -164,6 +185,19 @@ class Summary:
             "failed": self.failed,
             "handedOver": self.handed_over,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """What became of posting to a part, and who is owed the message still."""
+
+    summary: Summary
+    owed: tuple[str, ...] = ()
+
+    def to_state(self) -> dict[str, Any]:
+        """Its form in the state machine: what is left of the part."""
+        part = {"users": list(self.owed), "size": len(self.owed), "owed": True}
+        return {"summary": self.summary.to_state(), "part": part}
 
 
 @dataclass(slots=True)
@@ -188,23 +222,18 @@ def plan(fan_out: FanOut, *, conversations: Conversations | None, clock: Clock) 
     """
     fan_out.require_life(clock)
     fan_out.frames(clock.now())
+    require_room(fan_out)
     audience = fan_out.request.audience
     if audience.stored_list is not None:
-        _require_room(fan_out, _LARGEST_PART)
         return {"kind": "list", "key": audience.stored_list.key, "parts": []}
     if audience.users is not None:
-        users = [user for user in dict.fromkeys(audience.users) if user not in fan_out.excluded]
-        cuts = (users[start : start + PART_SIZE] for start in range(0, len(users), PART_SIZE))
-        parts: list[dict[str, Any]] = [{"users": cut, "size": len(cut)} for cut in cuts]
-        _require_room(fan_out, max(map(_size, parts), default=0))
-        return {"kind": "parts", "parts": parts}
+        return {"kind": "parts", "parts": _parts(fan_out, audience.users)}
     if conversations is None:
         raise InvalidMessage(
             "audience.conversation: this stage does not know whose token is allowed into a conversation; set "
             "token.contexts_claim in its settings, or name the users"
         )
-    parts = []
-    _require_room(fan_out, 2 * MAX_USER_LENGTH)
+    parts: list[dict[str, Any]] = []
     for page in conversations.pages(audience.place, size=PART_SIZE):
         if len(parts) == MAX_PAGES:
             raise InvalidMessage(
@@ -215,6 +244,26 @@ def plan(fan_out: FanOut, *, conversations: Conversations | None, clock: Clock) 
     return {"kind": "parts", "parts": parts}
 
 
+def require_room(fan_out: FanOut) -> None:
+    """See that the fan-out fits into what Step Functions hands to a state, with any part of its audience beside it.
+
+    Raises:
+        InvalidMessage: it is too large.
+    """
+    audience = fan_out.request.audience
+    if audience.users is not None:
+        part = max(map(_size, _parts(fan_out, audience.users)), default=0)
+    elif audience.stored_list is not None or fan_out.request.durable:
+        part = _LARGEST_PART  # of a conversation, those who are owed the message
+    else:
+        part = 2 * MAX_USER_LENGTH
+    if fan_out.size + part > _LARGEST_INPUT:
+        raise InvalidMessage(
+            f"the fan-out has {fan_out.size} bytes and may have {_LARGEST_INPUT - part}: name fewer users, or give "
+            "them as a list in the bucket"
+        )
+
+
 def post_part(
     fan_out: FanOut,
     part: Part,
@@ -223,16 +272,14 @@ def post_part(
     conversations: Conversations,
     poster: Poster,
     sockets: Sockets,
-    deliveries: Deliveries,
     clock: Clock,
-) -> Summary:
-    """Post to every connection of a part, forget those that are gone, and hand over who missed it if it is durable.
+) -> Posted:
+    """Post to every connection of a part, and forget those that are gone. If it is durable, say who missed it.
 
-    Doing it again posts the same messages again, under the same ids, and starts no delivery a second time.
+    Doing it again posts the same messages again, under the same ids.
 
     Raises:
         InvalidMessage, MessageExpired: it cannot be posted, or no more.
-        ServiceUnavailable: some of the deliveries could not be started.
     """
     fan_out.require_life(clock)
     people = _people(fan_out, part, connections=connections, conversations=conversations)
@@ -246,14 +293,17 @@ def post_part(
         throttled=counted.count(PostResult.THROTTLED),
         failed=counted.count(PostResult.FAILED) + len(people.unknown) + part.unreadable,
     )
-    if fan_out.request.durable:
-        missed = [
-            user
-            for user, found in people.connections.items()
-            if not any(results[connection.connection_id] is PostResult.POSTED for connection in found)
-        ]
-        _start_deliveries(fan_out, [*missed, *_for_certain(fan_out, people)], summary, deliveries, clock)
-    return summary
+    if not fan_out.request.durable:
+        return Posted(summary)
+    missed = [
+        user
+        for user, found in people.connections.items()
+        if not any(results[connection.connection_id] is PostResult.POSTED for connection in found)
+    ]
+    owed = [*missed, *_for_certain(fan_out, people)]
+    kept = _that_fit(owed)
+    summary.failed += len(owed) - len(kept)
+    return Posted(summary, tuple(kept))
 
 
 def hand_over_part(
@@ -265,27 +315,39 @@ def hand_over_part(
     deliveries: Deliveries,
     clock: Clock,
 ) -> Summary:
-    """Start a delivery for everybody of a part that could not be posted to.
+    """Start a delivery for everybody of a part: of one that could not be posted to, or of those who are owed it.
+
+    It starts only some a second, because all runs of the account share what Step Functions starts.
 
     Raises:
         MessageExpired: its life is over.
         ServiceUnavailable: some of them could not be started; doing it again starts the others.
     """
     fan_out.require_life(clock)
+    if part.owed:
+        return _start_deliveries(fan_out, part.users, deliveries, clock)
     people = _people(fan_out, part, connections=connections, conversations=conversations)
     summary = Summary(
         people=len(people.connections) + len(people.unknown), failed=len(people.unknown) + part.unreadable
     )
-    _start_deliveries(fan_out, [*people.connections, *_for_certain(fan_out, people)], summary, deliveries, clock)
-    return summary
+    owed = [*people.connections, *_for_certain(fan_out, people)]
+    return summary + _start_deliveries(fan_out, owed, deliveries, clock)
 
 
-def _require_room(fan_out: FanOut, part: int) -> None:
-    if fan_out.size + part > _LARGEST_INPUT:
-        raise InvalidMessage(
-            f"the fan-out has {fan_out.size} bytes and may have {_LARGEST_INPUT - part}: name fewer users, or give "
-            "them as a list in the bucket"
-        )
+def _parts(fan_out: FanOut, named: Iterable[str]) -> list[dict[str, Any]]:
+    users = [user for user in dict.fromkeys(named) if user not in fan_out.excluded]
+    cuts = (users[start : start + PART_SIZE] for start in range(0, len(users), PART_SIZE))
+    return [{"users": cut, "size": len(cut)} for cut in cuts]
+
+
+def _that_fit(users: Sequence[str]) -> Sequence[str]:
+    """As many users as there is room for. A page may have become a crowd since it was cut."""
+    room = _LARGEST_PART
+    for count, user in enumerate(users):
+        room -= _size(user) + len(", ")
+        if room < 0:
+            return users[:count]
+    return users
 
 
 def _people(fan_out: FanOut, part: Part, *, connections: ConnectionStore, conversations: Conversations) -> _People:
@@ -365,9 +427,7 @@ def _post(
     return results
 
 
-def _start_deliveries(
-    fan_out: FanOut, users: Sequence[str], summary: Summary, deliveries: Deliveries, clock: Clock
-) -> None:
+def _start_deliveries(fan_out: FanOut, users: Iterable[str], deliveries: Deliveries, clock: Clock) -> Summary:
     def start(user: str) -> Start | None:
         envelope = fan_out.envelope_for(user)
         text = json.dumps(envelope, ensure_ascii=False, separators=(",", ":"))
@@ -376,19 +436,29 @@ def _start_deliveries(
         except ServiceUnavailable:
             return None
 
-    pending = list(users)
-    for delay in (0.0, *START_AGAIN_AFTER_SECONDS):
-        if not pending:
-            return
-        if delay:
-            clock.sleep(delay)
-        answers = at_once(start, pending)
+    summary = Summary()
+    pending = deque(users)
+    give_up_at = clock.now() + timedelta(seconds=HAND_OVER_SECONDS)
+    pauses = iter(START_AGAIN_AFTER_SECONDS)
+    while pending:
+        if clock.now() >= fan_out.expires_at:
+            summary.failed += len(pending)
+            break
+        some = [pending.popleft() for _ in range(min(STARTS_AT_ONCE, len(pending)))]
+        answers = at_once(start, some)
+        again = [user for user, answer in zip(some, answers, strict=True) if answer is None]
         taken = answers.count(Start.ID_TAKEN)
         summary.failed += taken
-        summary.handed_over += len(answers) - answers.count(None) - taken
-        pending = [user for user, answer in zip(pending, answers, strict=True) if answer is None]
-    if pending:
-        raise ServiceUnavailable(f"{len(pending)} deliveries could not be started")
+        summary.handed_over += len(some) - len(again) - taken
+        pending.extend(again)
+        if not again:
+            pauses = iter(START_AGAIN_AFTER_SECONDS)
+        pause = next(pauses, None) if again else SECONDS_BETWEEN_STARTS
+        if pending:
+            if pause is None or clock.now() >= give_up_at:
+                raise ServiceUnavailable(f"{len(pending)} deliveries could not be started")
+            clock.sleep(pause)
+    return summary
 
 
 def _each(targets: Sequence[Connection], do: Callable[[Connection], None]) -> None:

@@ -20,7 +20,7 @@ from lambdas.adapters.fan_outs import FanOutMachine
 from lambdas.adapters.runs import DeliveryMachine
 from lambdas.core.clock import SystemClock
 from lambdas.core.errors import InvalidMessage
-from lambdas.core.fan_out import FanOut
+from lambdas.core.fan_out import FanOut, require_room
 from lambdas.core.frames import MAX_FRAME_BYTES
 from lambdas.core.intake import Answer, Status
 from lambdas.core.model import timestamp
@@ -33,7 +33,6 @@ from ringback.envelope import MAX_TTL_SECONDS
 from ringback.names import execution_name
 
 MAX_MESSAGES = 100
-MAX_FAN_OUT_BYTES = 256 * 1024  # what Step Functions takes as input
 _OF_THE_FRAME_ITSELF = 1024  # its other fields are less than that
 
 app = APIGatewayHttpResolver(enable_validation=True)
@@ -165,9 +164,10 @@ def _fan_out(body: dict[str, Any], size: int) -> tuple[str, str]:
         text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     except ValueError:  # an overlong number such as 1e999
         raise Problem(Kind.INVALID_FAN_OUT, "it holds a number that JSON cannot carry") from None
-    if len(text.encode()) > MAX_FAN_OUT_BYTES:
-        detail = f"a run takes {MAX_FAN_OUT_BYTES} bytes: name fewer users, or give them as a list in the bucket"
-        raise Problem(Kind.TOO_LARGE, detail)
+    try:
+        require_room(fan_out)
+    except InvalidMessage as error:
+        raise Problem(Kind.TOO_LARGE, str(error)) from None
     return fan_out.id, text
 
 

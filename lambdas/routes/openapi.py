@@ -384,7 +384,8 @@ _OPERATIONS: Mapping[str, Json] = {
                 **_BODY_PROBLEMS,
                 INVALID_FAN_OUT="audience: give exactly one of users, list and conversation",
                 ID_CONFLICT="id: another fan-out has it; give this one an id of its own",
-                TOO_LARGE="it has 300000 bytes, and a run takes 262144: put the list of users into the bucket",
+                TOO_LARGE="the fan-out has 270000 bytes and may have 195000: name fewer users, or give them as a list "
+                "in the bucket",
             ),
         },
     },

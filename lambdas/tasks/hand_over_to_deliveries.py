@@ -1,4 +1,4 @@
-"""Hand Over To Deliveries: start a delivery for everybody in a part of the audience that could not be posted to."""
+"""Hand Over To Deliveries: start a delivery for everybody in a part of the audience who is owed the message."""
 
 from typing import Any
 
@@ -11,18 +11,20 @@ from lambdas.adapters.tables import ConnectionTable
 from lambdas.core import fan_out
 from lambdas.core.clock import SystemClock
 from lambdas.core.errors import InvalidMessage, MessageExpired
-from lambdas.observability import instrumented
+from lambdas.observability import count_fan_out, instrumented
 
 
 @instrumented(InvalidMessage, MessageExpired)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
-    """Answer how many people there were, and how many of them have a delivery now."""
+    """Answer what has become of the part: as it was before, and how many have a delivery now."""
     environment = settings.load(settings.HandOverToDeliveries)
-    return fan_out.hand_over_part(
+    handed_over = fan_out.hand_over_part(
         fan_out.FanOut.from_task(event, default_ttl_seconds=environment.default_ttl_seconds),
         fan_out.Part.from_task(event),
         connections=ConnectionTable(environment.connections_table_name),
         conversations=ConversationIndex(environment.connections_table_name),
         deliveries=DeliveryMachine(environment.delivery_state_machine_arn),
         clock=SystemClock(),
-    ).to_state()
+    )
+    count_fan_out(handed_over)
+    return (fan_out.Summary.from_task(event) + handed_over).to_state()

@@ -1,4 +1,4 @@
-"""Post To Audience: post to everybody in one part of the audience, and hand over who missed it."""
+"""Post To Audience: post to everybody in one part of the audience, and say who missed it."""
 
 from typing import Any
 
@@ -8,7 +8,6 @@ from lambdas import settings
 from lambdas.adapters import poster
 from lambdas.adapters.conversations import ConversationIndex
 from lambdas.adapters.management_api import ManagementApi
-from lambdas.adapters.runs import DeliveryMachine
 from lambdas.adapters.tables import ConnectionTable
 from lambdas.core import fan_out
 from lambdas.core.clock import SystemClock
@@ -17,18 +16,17 @@ from lambdas.observability import count_fan_out, instrumented
 
 
 @instrumented(InvalidMessage, MessageExpired)
-def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
-    """Answer how many people and posts there were, and what became of them."""
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Answer how many people and posts there were, what became of them, and who is owed the message still."""
     environment = settings.load(settings.PostToAudience)
-    summary = fan_out.post_part(
+    posted = fan_out.post_part(
         fan_out.FanOut.from_task(event, default_ttl_seconds=environment.default_ttl_seconds),
         fan_out.Part.from_task(event),
         connections=ConnectionTable(environment.connections_table_name),
         conversations=ConversationIndex(environment.connections_table_name),
         poster=poster.shared(),
         sockets=ManagementApi(),
-        deliveries=DeliveryMachine(environment.delivery_state_machine_arn),
         clock=SystemClock(),
     )
-    count_fan_out(summary)
-    return summary.to_state()
+    count_fan_out(posted.summary)
+    return posted.to_state()

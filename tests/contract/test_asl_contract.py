@@ -3,6 +3,7 @@
 import ast
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from jsonata import Jsonata  # type: ignore[import-untyped]
 from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
 
 from lambdas.core import errors
-from tests.statemachine.definition import MACHINES, STATES, TEXT, Machine
+from tests.statemachine.definition import MACHINES, STATES, TEXT, Machine, elsewhere
 
 START: str = json.loads(TEXT)["StartAt"]
 TASKS = Path(__file__).parents[2] / "lambdas" / "tasks"
@@ -139,6 +140,27 @@ def test_it_is_json_that_says_nothing_twice(machine: Machine) -> None:
 
 
 @of_every_machine
+def test_every_state_has_a_name_of_its_own_those_within_a_map_too(machine: Machine) -> None:
+    """Or CreateStateMachine answers DUPLICATE_STATE_NAME; neither the linter nor any emulator does."""
+
+    def names_in(value: Any) -> Iterator[str]:
+        match value:
+            case dict():
+                if "StartAt" in value:
+                    yield from value["States"]
+                for item in value.values():
+                    yield from names_in(item)
+            case list():
+                for item in value:
+                    yield from names_in(item)
+
+    names = Counter(names_in(json.loads(machine.text)))
+
+    assert set(names) >= {name for name, _ in machine.states}
+    assert [name for name, count in names.items() if count > 1] == []
+
+
+@of_every_machine
 def test_the_linter_finds_nothing(machine: Machine) -> None:
     resource = {
         "Type": "AWS::StepFunctions::StateMachine",
@@ -213,13 +235,13 @@ def test_every_function_has_the_name_of_its_state(machine: Machine) -> None:
         if state.get("Resource", "").startswith(LAMBDA)
     }
 
-    assert called == {name: f"${{{name.replace(' ', '')}FunctionArn}}" for name in called}
-    assert all(module_of(name).is_file() for name in called)
+    assert called == {name: f"${{{elsewhere(name).replace(' ', '')}FunctionArn}}" for name in called}
+    assert all(module_of(elsewhere(name)).is_file() for name in called)
 
 
 def test_every_module_is_the_function_of_a_state() -> None:
     states = [(name, state) for machine in MACHINES.values() for name, state in machine.states]
-    called = {module_of(name).name for name, state in states if state.get("Resource", "").startswith(LAMBDA)}
+    called = {module_of(elsewhere(name)).name for name, state in states if state.get("Resource", "").startswith(LAMBDA)}
 
     assert {path.name for path in TASKS.glob("[!_]*.py")} == called
 

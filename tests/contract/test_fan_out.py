@@ -8,6 +8,7 @@ from typing import Any
 
 import boto3
 import pytest
+from jsonata import Jsonata  # type: ignore[import-untyped]
 
 from lambdas.adapters import poster
 from lambdas.adapters.tables import ConnectionTable
@@ -58,7 +59,7 @@ def task(audience: dict[str, Any], part: dict[str, Any] | None = None, **changes
         "startedAt": "2030-01-31T12:00:00.000Z",
     }
     value = {"id": "news-7", "message": {"payload": SECRET}, "audience": audience, **changes}
-    return {"fanOut": value, "execution": execution, **({"part": part} if part else {})}
+    return {"fanOut": value, "execution": execution, **({"part": part, "summary": NOBODY} if part else {})}
 
 
 def runs() -> dict[str, Any]:
@@ -78,9 +79,15 @@ def test_a_conversation_is_planned_and_posted_to(stage: Stage, indexed_table: st
 
     (part,) = planned["parts"]
     answer = stage.call(post_to_audience.handler, task(CONVERSATION, part, durable=True))
-    assert answer == {**NOBODY, "people": 2, "posted": 2, "gone": 1, "handedOver": 1}
+    assert answer["summary"] == {**NOBODY, "people": 2, "posted": 2, "gone": 1}
+    assert answer["part"] == {"users": ["ben"], "size": 1, "owed": True}
     assert [json.loads(frame)["id"] for frame in sockets.posts["phone"]] == [personal_id("news-7", "ana")]
     assert ConnectionTable(indexed_table).of_user("ben") == []
+    assert stage.metrics() == {"Posted": 2, "Gone": 1}
+    assert runs() == {}
+
+    rest = task(CONVERSATION, answer["part"], durable=True) | {"summary": answer["summary"]}
+    assert stage.call(hand_over_to_deliveries.handler, rest) == {**answer["summary"], "handedOver": 1}
     assert set(runs()) == {personal_id("news-7", "ben")}
     assert stage.metrics() == {"Posted": 2, "Gone": 1, "Accepted": 1}
 
@@ -131,7 +138,35 @@ def test_a_table_that_is_not_there_is_a_failure(stage: Stage) -> None:
 def test_the_state_machine_counts_what_the_functions_count() -> None:
     states = dict(MACHINES["fan_out"].states)
 
-    assert list(states["Sum Up"]["Output"]) == list(states["Count As Failed"]["Output"]) == list(Summary().to_state())
+    assert list(states["Sum Up"]["Output"]) == list(Summary().to_state())
+    for name in ("", " Of List"):
+        assert list(states[f"Count The Rest{name} As Failed"]["Output"]) == list(Summary().to_state())
+    for start in (states["Post To Each Part"]["ItemSelector"], states["Take The Batch"]["Output"]):
+        assert start["summary"] == Summary().to_state()
+
+
+def test_a_batch_whose_execution_failed_counts_its_lines_as_failed() -> None:
+    """Of one that failed, the state gets the execution itself, as it is described; or nothing to go by."""
+    batch = {"BatchInput": {}, "Items": ["ana", {"user": "ben"}, "cleo"]}
+    results: list[Any] = [
+        {**NOBODY, "people": 2, "failed": 1},
+        {"Status": "FAILED", "Input": json.dumps(batch), "Error": "States.Runtime", "Name": "…"},
+        {"Status": "FAILED", "Input": json.dumps({**batch, "Items": ["dan"]})},
+        {"Status": "ABORTED", "InputDetails": {"Included": False}},
+        None,
+    ]
+    states = dict(MACHINES["fan_out"].states)
+
+    def output(name: str, **values: Any) -> Any:
+        expression = Jsonata(states[name]["Output"][2:-2])
+        expression.assign("states", values)
+        expression.register_lambda("parse", json.loads)  # Step Functions' own
+        return expression.evaluate(None)
+
+    summaries = output("Post To Stored List", result=results)
+    assert summaries == [results[0], {"failed": 3}, {"failed": 1}, {"failed": 1}, {"failed": 1}]
+    assert output("Post To Stored List", result=results[:1]) == results[:1]
+    assert output("Post To Stored List", result=[]) == []
 
 
 @pytest.mark.parametrize("name", ["Plan Fan Out", "Post To Audience", "Hand Over To Deliveries"])

@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 from moto.stepfunctions.models import stepfunctions_backends
 from openapi_spec_validator import validate
@@ -397,6 +398,30 @@ def test_a_fan_out_that_no_run_can_take_is_refused(backend: Backend) -> None:
     backend.call("POST", "/messages/fan-out", frame).problem(problems.Kind.TOO_LARGE)
     large = {**FAN_OUT, "audience": {**FAN_OUT["audience"], "users": [f"user-{n:04}" * 5 for n in range(6000)]}}  # type: ignore[dict-item]
     assert "bucket" in backend.call("POST", "/messages/fan-out", large).problem(problems.Kind.TOO_LARGE)["detail"]
+
+
+def test_a_fan_out_that_fits_alone_but_not_with_a_part_beside_it_is_refused(backend: Backend) -> None:
+    """As its run would be, where nobody waits for an answer."""
+    excluded = [f"{number:0>30}" for number in range(6_000)]
+    conversation = {"conversation": {"context": "chat", "contextId": "42"}}
+    large = {**FAN_OUT, "audience": conversation, "exclude": excluded}
+
+    assert backend.call("POST", "/messages/fan-out", large).status == 202
+    problem = backend.call("POST", "/messages/fan-out", {**large, "durable": True}).problem(problems.Kind.TOO_LARGE)
+    assert "name fewer users" in problem["detail"]
+
+
+def test_a_fan_out_that_somebody_else_has_just_started_is_tried_again(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """StartExecution knows it already, and DescribeExecution not yet: nobody knows whether it is the same."""
+
+    def exists(**request: Any) -> None:
+        raise ClientError({"Error": {"Code": "ExecutionAlreadyExists"}}, "StartExecution")
+
+    monkeypatch.setattr(aws.step_functions(), "start_execution", exists)
+
+    backend.call("POST", "/messages/fan-out", FAN_OUT).problem(problems.Kind.UNAVAILABLE)
 
 
 # Everything else

@@ -154,7 +154,7 @@ def test_only_connections_with_an_attribute_get_it(room: Room) -> None:
 
 
 def test_a_list_in_the_bucket_is_worked_on_in_executions_of_its_own(room: Room) -> None:
-    lines = [*room.people, {"user": room.user("nobody")}, "no user at all"]
+    lines = [*({"user": user} for user in room.people), {"user": room.user("nobody")}, {"name": "no user at all"}]
     key = f"lists/{room.context_id}.jsonl"
     room.stage.installation.clients.s3.put_object(
         Bucket=room.stage.installation.audience_bucket_name,
@@ -175,7 +175,7 @@ def test_a_list_in_the_bucket_is_worked_on_in_executions_of_its_own(room: Room) 
 def test_a_list_of_one_is_a_list(room: Room) -> None:
     key = f"lists/{room.context_id}-one.jsonl"
     room.stage.installation.clients.s3.put_object(
-        Bucket=room.stage.installation.audience_bucket_name, Key=key, Body=json.dumps(room.people[0]).encode()
+        Bucket=room.stage.installation.audience_bucket_name, Key=key, Body=json.dumps({"user": room.people[0]}).encode()
     )
 
     _, summary = room.summary(audience={"list": {"key": key}, **room.place})

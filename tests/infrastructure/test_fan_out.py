@@ -7,9 +7,15 @@ import pytest
 
 from cdk_app.fan_out import STORED_LIST_LABEL
 from lambdas.adapters.conversations import INDEX
-from lambdas.core.fan_out import PART_SIZE
+from lambdas.core.fan_out import (
+    HAND_OVER_SECONDS,
+    PART_SIZE,
+    SECONDS_BETWEEN_STARTS,
+    START_AGAIN_AFTER_SECONDS,
+    STARTS_AT_ONCE,
+)
 from tests.infrastructure.synthesis import Synthesis
-from tests.statemachine.definition import MACHINES
+from tests.statemachine.definition import MACHINES, elsewhere
 
 pytestmark = pytest.mark.xdist_group("infrastructure")
 
@@ -45,6 +51,27 @@ def test_the_definition_and_who_makes_it_agree() -> None:
     stored = STATES["Post To Stored List"]
     assert stored["Label"] == STORED_LIST_LABEL
     assert stored["ItemBatcher"]["MaxItemsPerBatch"] == PART_SIZE
+
+
+def test_a_batch_of_long_lines_is_smaller_than_what_a_state_takes() -> None:
+    """With room for what Take The Batch adds."""
+    assert STATES["Post To Stored List"]["ItemBatcher"]["MaxInputBytesPerBatch"] <= 256 * 1024 - 2048
+
+
+def test_a_batch_that_fails_stops_no_other() -> None:
+    assert STATES["Post To Stored List"]["ToleratedFailurePercentage"] == 100
+
+
+def test_handing_over_has_time_to_give_up_by_itself(dev: Synthesis) -> None:
+    a_round = 2 * 2 * (1 + 3) + max(START_AGAIN_AFTER_SECONDS)  # two calls, twice each: to connect and to be answered
+    assert dev.functions["tasks.hand_over_to_deliveries"]["Timeout"] > HAND_OVER_SECONDS + a_round
+
+
+def test_the_stored_lists_at_work_leave_runs_to_others() -> None:
+    """Step Functions starts 150 a second in small regions, for the whole account."""
+    a_second = STARTS_AT_ONCE / SECONDS_BETWEEN_STARTS
+    for name in ("Post To Each Part", "Post To Stored List"):
+        assert a_second * STATES[name]["MaxConcurrency"] <= 100
 
 
 def test_conversations_have_an_index_of_those_who_were_allowed_in(any_stage: Synthesis) -> None:
@@ -117,6 +144,9 @@ def test_the_largest_conversation_fits_into_the_history_also_on_a_bad_day() -> N
 
 def test_a_part_of_a_stored_list_is_worked_on_as_any_other() -> None:
     definition = json.loads(FAN_OUT.text)["States"]
-    inline = definition["Post To Each Part"]["ItemProcessor"]["States"]
-    stored = definition["Post To Stored List"]["ItemProcessor"]["States"]
-    assert {name: state for name, state in stored.items() if name != "Take The Batch"} == inline
+    inline = definition["Post To Each Part"]["ItemProcessor"]
+    stored = json.loads(elsewhere(json.dumps(definition["Post To Stored List"]["ItemProcessor"])))
+    take = stored["States"].pop("Take The Batch")
+    assert stored["States"] == inline["States"]
+    assert (stored["StartAt"], take["Next"]) == ("Take The Batch", inline["StartAt"])
+    assert take["Output"].keys() == definition["Post To Each Part"]["ItemSelector"].keys()

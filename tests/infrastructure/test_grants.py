@@ -118,8 +118,6 @@ GRANTS["PostToAudience"] = {
     INDEX: {"dynamodb:Query"},
     POST: {"execute-api:ManageConnections"},
     DELETE: {"execute-api:ManageConnections"},
-    MACHINE: {"states:StartExecution"},
-    RUNS: {"states:DescribeExecution"},
 }
 GRANTS["HandOverToDeliveries"] = {
     CONNECTIONS: {"dynamodb:Query"},
@@ -171,14 +169,15 @@ def test_the_delivery_machine_may_call_its_functions_and_fill_its_dead_letter_qu
 def test_the_fan_out_machine_may_call_its_functions_read_lists_and_start_its_own_for_a_stored_one(
     dev: Synthesis,
 ) -> None:
-    own = "arn:aws:states:region:account:execution:FanOut/StateMachine.Name/StoredList:*"
+    runs = "arn:aws:states:region:account:execution:FanOut/StateMachine.Name"
     tasks = ("PlanFanOut", "PostToAudience", "HandOverToDeliveries")
     assert {pair for pair in dev.grants["FanOut/Role"] if pair[1] != "*"} == {
         *(("lambda:InvokeFunction", f"{task}/Function.Arn") for task in tasks),
         ("s3:GetObject", "FanOut/Audiences.Arn/*"),
         ("states:StartExecution", "FanOut/StateMachine"),
-        ("states:DescribeExecution", own),
-        ("states:StopExecution", own),
+        ("states:DescribeExecution", f"{runs}:*"),
+        ("states:StopExecution", f"{runs}:*"),
+        ("states:RedriveExecution", f"{runs}/StoredList:*"),
     }
 
 

@@ -29,7 +29,7 @@ class Machine:
 
     @property
     def states(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """All states by name, those inside a Map too; what two Maps have in common comes twice."""
+        """All states by name, those inside a Map too."""
         return _states(json.loads(self.text)["States"])
 
     def with_values(self, values: Mapping[str, str | int]) -> str:
@@ -37,13 +37,21 @@ class Machine:
         return _PLACEHOLDER.sub(lambda match: str(values[match[1]]), self.text)
 
     def without_what_moto_lacks(self) -> "Machine":
-        """The same without batches and JSON Lines, which moto cannot read: states that have them cannot run there."""
+        """The same without batches, JSON Lines and whole percentages, which moto cannot read: states that have them
+        cannot run there.
+        """
         definition = json.loads(self.text)
         for state in definition["States"].values():
             state.pop("ItemBatcher", None)
+            state.pop("ToleratedFailurePercentage", None)
             if "ItemReader" in state:
                 state["ItemReader"]["ReaderConfig"]["InputType"] = "JSON"
         return Machine(self.name, json.dumps(definition))
+
+
+def elsewhere(name: str) -> str:
+    """What a state that works on a stored list is called where it works on a part: no two may have one name."""
+    return name.replace(" Of List", "")
 
 
 def _states(states: Mapping[str, dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -20,6 +20,15 @@ FAN_OUT = {"message": {"payload": [None, "x"]}, "audience": {"users": ["ana", "b
 PARTS = [{"users": ["ana", "ben"], "size": 2}, {"users": ["cleo"], "size": 1}]
 NOTHING = Summary().to_state()
 
+
+def posted(summary: dict[str, int], *owed: str) -> dict[str, Any]:
+    """What the function that posts answers."""
+    return {
+        "summary": {**NOTHING, **summary},
+        "part": {"users": list(owed), "size": len(owed), "owed": True},
+    }
+
+
 Answer = Callable[[dict[str, Any]], Any]
 
 
@@ -29,8 +38,8 @@ class Functions:
     def __init__(self) -> None:
         self.answers: dict[str, Answer] = {
             "PlanFanOut": lambda event: {"kind": "parts", "parts": PARTS},
-            "PostToAudience": lambda event: {**NOTHING, "people": len(event["part"]["users"]), "posted": 1},
-            "HandOverToDeliveries": lambda event: {**NOTHING, "handedOver": len(event["part"]["users"])},
+            "PostToAudience": lambda event: posted({"people": len(event["part"]["users"]), "posted": 1}),
+            "HandOverToDeliveries": lambda event: {**event["summary"], "handedOver": len(event["part"]["users"])},
         }
         self.events: dict[str, list[dict[str, Any]]] = {name: [] for name in self.answers}
 
@@ -113,15 +122,47 @@ def test_no_part_and_one_part_are_summed_up_as_well(machine: Machine, parts: lis
     assert machine.summary() == ({"people": 2, "posted": 1} if parts else {})
 
 
-def test_a_run_is_billed_for_four_transitions_and_one_a_part(machine: Machine) -> None:
-    assert machine.run()["history"].billed_transitions == 4 + len(PARTS)
+def test_a_run_is_billed_for_four_transitions_and_three_a_part(machine: Machine) -> None:
+    assert machine.run()["history"].billed_transitions == 4 + 3 * len(PARTS)
+
+
+def test_handing_over_costs_no_more(machine: Machine) -> None:
+    machine.functions.answers["PostToAudience"] = lambda event: posted({}, "ana")
+
+    assert machine.run(durable=True)["history"].billed_transitions == 4 + 3 * len(PARTS)
+
+
+@pytest.mark.parametrize("owed", [["ben"], ["ana", "ben"]])
+def test_who_missed_it_is_handed_over_and_posted_to_no_more(machine: Machine, owed: list[str]) -> None:
+    def post(event: dict[str, Any]) -> dict[str, Any]:
+        return posted({"people": 2, "gone": 2}, *owed) if event["part"] == PARTS[0] else posted({"people": 1})
+
+    machine.functions.answers["PostToAudience"] = post
+
+    assert machine.summary(durable=True) == {"people": 3, "gone": 2, "handedOver": len(owed)}
+    (event,) = machine.functions.events["HandOverToDeliveries"]
+    assert event["part"] == {"users": owed, "size": len(owed), "owed": True}
+    assert event["summary"] == {**NOTHING, "people": 2, "gone": 2}
+    assert event["fanOut"] == {**FAN_OUT, "durable": True}
+    assert event["execution"]["name"] == "fan-1"
+    assert len(machine.functions.events["PostToAudience"]) == len(PARTS)
+
+
+def test_deliveries_that_cannot_be_started_are_no_reason_to_post_again(machine: Machine) -> None:
+    owed = {2: ["ben"], 1: []}
+    machine.functions.answers["PostToAudience"] = lambda event: posted({"posted": 1}, *owed[event["part"]["size"]])
+    machine.functions.fail("HandOverToDeliveries", ServiceUnavailable("throttled"), of="ben")
+
+    assert machine.summary(durable=True) == {"posted": 2, "failed": 1}
+    assert len(machine.functions.events["PostToAudience"]) == len(PARTS)
+    assert len(machine.functions.events["HandOverToDeliveries"]) == 7
 
 
 def test_a_page_of_a_conversation_is_handed_on_as_it_is(machine: Machine) -> None:
     pages: list[Any] = [{"after": None, "upTo": "ben", "size": 2}, {"after": "ben", "upTo": None, "size": 1}]
     machine.functions.answers |= {
         "PlanFanOut": lambda event: {"kind": "parts", "parts": pages},
-        "PostToAudience": lambda event: NOTHING,
+        "PostToAudience": lambda event: posted({}),
     }
 
     assert machine.summary() == {}
@@ -167,10 +208,10 @@ def test_everybody_in_it_gets_a_delivery_if_it_is_durable(machine: Machine) -> N
 
     assert machine.summary(durable=True) == {"people": 1, "posted": 1, "handedOver": 2}
     (event,) = machine.functions.events["HandOverToDeliveries"]
-    assert (event["part"], event["fanOut"]["durable"]) == (PARTS[0], True)
+    assert (event["part"], event["fanOut"]["durable"], event["summary"]) == (PARTS[0], True, NOTHING)
 
 
-@pytest.mark.parametrize(("error", "tries"), [(ServiceUnavailable("down"), 9), (MessageExpired("over"), 1)])
+@pytest.mark.parametrize(("error", "tries"), [(ServiceUnavailable("down"), 7), (MessageExpired("over"), 1)])
 def test_and_who_cannot_even_be_handed_over_is_counted(machine: Machine, error: Exception, tries: int) -> None:
     machine.functions.fail("PostToAudience", ServiceUnavailable("down"))
     machine.functions.fail("HandOverToDeliveries", error)

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from lambdas.core import fan_out
 from lambdas.core.errors import InvalidMessage, MessageExpired, ServiceUnavailable
-from lambdas.core.fan_out import PART_SIZE, FanOut, Part, Summary
+from lambdas.core.fan_out import HAND_OVER_SECONDS, PART_SIZE, STARTS_AT_ONCE, FanOut, Part, Posted, Summary
 from lambdas.core.intake import same_message
 from lambdas.core.model import Connection
 from lambdas.core.ports import PostResult
@@ -65,6 +65,9 @@ class World:
             self.connections.put(replace(made, in_conversation=inside, attributes=attributes))
 
     def post(self, sent: FanOut, part: dict[str, Any]) -> Summary:
+        return self.answer(sent, part).summary
+
+    def answer(self, sent: FanOut, part: dict[str, Any]) -> Posted:
         return fan_out.post_part(
             sent,
             Part.from_task({"part": part}),
@@ -72,9 +75,15 @@ class World:
             conversations=self.conversations,
             poster=self.poster,
             sockets=self.sockets,
-            deliveries=self.deliveries,
             clock=self.clock,
         )
+
+    def owed(self, sent: FanOut, part: dict[str, Any]) -> set[str]:
+        """Post to a part; who is owed the message then."""
+        answer = self.answer(sent, part)
+        assert len(set(answer.owed)) == len(answer.owed)
+        assert self.deliveries.runs == {}
+        return set(answer.owed)
 
     def hand_over(self, sent: FanOut, part: dict[str, Any]) -> Summary:
         return fan_out.hand_over_part(
@@ -239,6 +248,9 @@ def test_a_fan_out_with_a_part_beside_it_fits_into_what_a_state_takes(world: Wor
         plan(world, read(users(*most), message={"payload": "x" * 60_000}))
     with pytest.raises(InvalidMessage, match="name fewer users"):
         plan(world, read({"list": {"key": "l.jsonl"}, **PLACE}, exclude=most))
+    plan(world, read(CONVERSATION, exclude=most))
+    with pytest.raises(InvalidMessage, match="name fewer users"):
+        plan(world, read(CONVERSATION, exclude=most, durable=True))
 
 
 # Posting
@@ -416,15 +428,79 @@ def test_a_table_that_does_not_answer_is_a_failure_of_each_person(world: World) 
 # Who missed it
 
 
-def test_who_missed_a_durable_one_gets_a_delivery_under_the_same_id(world: World) -> None:
+def test_who_missed_a_durable_one_is_owed_it(world: World) -> None:
     world.connect("ana", "tab", "dead-tab")
     world.connect("ben", "dead-phone")
     world.sockets.answers = {"dead-tab": [GONE], "dead-phone": [GONE]}
+    sent = read(users("ana", "ben", "cleo"), durable=True)
+
+    answer = world.answer(sent, named("ana", "ben", "cleo"))
+
+    assert answer == Posted(Summary(people=3, posted=1, gone=2), owed=("ben", "cleo"))
+    assert answer.to_state() == {
+        "summary": answer.summary.to_state(),
+        "part": {"users": ["ben", "cleo"], "size": 2, "owed": True},
+    }
+
+
+@pytest.mark.parametrize("result", [GONE, THROTTLED, FAILED])
+def test_in_a_conversation_it_is_who_could_not_be_posted_to(world: World, result: PostResult) -> None:
+    world.connect("ana")
+    world.connect("ben", "ben-1", "ben-2")
+    world.sockets.answers = {"ben-1": [result], "ben-2": [result]}
+
+    assert world.owed(read(CONVERSATION, durable=True), WHOLE) == {"ben"}
+
+
+def test_nobody_is_owed_it_unless_it_is_durable(world: World) -> None:
+    world.connections.down = {"of_recipient"}
+
+    assert world.answer(read(users("ana")), named("ana")) == Posted(Summary(people=1, failed=1))
+
+
+def test_of_somebody_who_is_not_there_nobody_knows_the_attributes(world: World) -> None:
+    sent = read(users("ana", "ben"), where={"plan": "gold"}, durable=True)
+    world.connect("ana", attributes={"plan": "gold"})
+    world.sockets.answers = {"ana": [GONE]}
+
+    assert world.answer(sent, named("ana", "ben")) == Posted(Summary(people=1, gone=1), owed=("ana",))
+    world.connections.down = {"of_recipient"}
+    assert world.answer(sent, named("ana", "ben")) == Posted(Summary(people=2, failed=2))
+
+
+def test_who_could_not_be_looked_up_is_owed_a_durable_one(world: World) -> None:
+    world.connections.down = {"of_recipient"}
+
+    assert world.answer(read(durable=True), named("ana")) == Posted(Summary(people=1, failed=1), owed=("ana",))
+
+
+def test_a_page_that_has_become_a_crowd_is_owed_what_a_state_takes(world: World) -> None:
+    crowd = [f"{number:0>255}" for number in range(PART_SIZE + 20)]
+    for user in crowd:
+        world.connect(user)
+    world.sockets.answers = {user: [FAILED] for user in crowd}
+
+    answer = world.answer(read(CONVERSATION, durable=True), WHOLE)
+
+    assert len(answer.owed) >= PART_SIZE
+    assert len(json.dumps(answer.owed)) <= PART_SIZE * 270
+    assert answer.summary == Summary(people=len(crowd), failed=len(crowd) + len(crowd) - len(answer.owed))
+
+
+# Handing over
+
+
+def owed(*names: str) -> dict[str, Any]:
+    """What is left of a part."""
+    return {**named(*names), "owed": True}
+
+
+def test_everybody_who_is_owed_it_gets_a_delivery_under_the_same_id(world: World) -> None:
     message = {"payload": None, "messageType": "news", "ttlSeconds": 60, "correlationId": None}
 
-    summary = world.post(read(users("ana", "ben", "cleo"), message=message, durable=True), named("ana", "ben", "cleo"))
+    summary = world.hand_over(read(message=message, durable=True), owed("ben", "cleo"))
 
-    assert summary == Summary(people=3, posted=1, gone=2, handed_over=2)
+    assert summary == Summary(handed_over=2), "they have been counted as people"
     assert world.handed_over["ben"] == {
         "id": personal_id("news-7", "ben"),
         "recipient": {"user": "ben", **PLACE},
@@ -438,67 +514,88 @@ def test_who_missed_a_durable_one_gets_a_delivery_under_the_same_id(world: World
         envelope.parse(run)
 
 
-@pytest.mark.parametrize("result", [GONE, THROTTLED, FAILED])
-def test_in_a_conversation_it_is_who_could_not_be_posted_to(world: World, result: PostResult) -> None:
-    world.connect("ana")
-    world.connect("ben", "ben-1", "ben-2")
-    world.sockets.answers = {"ben-1": [result], "ben-2": [result]}
-
-    assert world.post(read(CONVERSATION, durable=True), WHOLE).handed_over == 1
-    assert set(world.handed_over) == {"ben"}
-
-
-def test_nobody_gets_a_delivery_unless_it_is_durable(world: World) -> None:
-    assert world.post(read(users("ana")), named("ana")) == Summary(people=1)
-    assert world.deliveries.runs == {}
-
-
-def test_of_somebody_who_is_not_there_nobody_knows_the_attributes(world: World) -> None:
-    sent = read(users("ana", "ben"), where={"plan": "gold"}, durable=True)
-    world.connect("ana", attributes={"plan": "gold"})
-    world.sockets.answers = {"ana": [GONE]}
-
-    assert world.post(sent, named("ana", "ben")) == Summary(people=1, gone=1, handed_over=1)
+def test_who_is_owed_it_is_not_looked_up_again(world: World) -> None:
+    """Their connections are forgotten by now, and with them their attributes."""
     world.connections.down = {"of_recipient"}
-    assert world.post(sent, named("ana", "ben")) == Summary(people=2, failed=2)
-    assert set(world.handed_over) == {"ana"}
+    world.conversations.down = {"of_page"}
+
+    for audience in (users("ana"), CONVERSATION):
+        sent = read(audience, where={"plan": "gold"}, durable=True)
+        assert world.hand_over(sent, owed("ana")) == Summary(handed_over=1)
 
 
-def test_who_could_not_be_looked_up_is_owed_a_durable_one(world: World) -> None:
-    world.connections.down = {"of_recipient"}
-
-    assert world.post(read(durable=True), named("ana")) == Summary(people=1, failed=1, handed_over=1)
-
-
-def test_doing_a_part_again_starts_nothing_a_second_time(world: World) -> None:
+def test_handing_over_again_starts_nothing_a_second_time(world: World) -> None:
     sent = read(durable=True)
 
-    assert world.post(sent, named("ana")) == world.post(sent, named("ana")) == Summary(people=1, handed_over=1)
+    assert world.hand_over(sent, owed("ana")) == world.hand_over(sent, owed("ana")) == Summary(handed_over=1)
     assert len(world.deliveries.runs) == 1
 
 
 def test_an_id_that_belongs_to_another_message_is_a_failure(world: World) -> None:
-    world.post(read(durable=True), named("ana"))
+    world.hand_over(read(durable=True), owed("ana"))
 
-    summary = world.post(read(durable=True, message={"payload": "another"}), named("ana"))
+    summary = world.hand_over(read(durable=True, message={"payload": "another"}), owed("ana"))
 
-    assert summary == Summary(people=1, failed=1)
+    assert summary == Summary(failed=1)
     (run,) = world.deliveries.runs.values()
     assert same_message(run, json.dumps(world.handed_over["ana"]))
     assert world.handed_over["ana"]["payload"] == {"n": 1}
 
 
-def test_a_throttled_start_is_made_again_and_at_last_the_part_is(world: World) -> None:
+def test_deliveries_are_started_some_a_second(world: World) -> None:
+    names = [f"u{number}" for number in range(2 * STARTS_AT_ONCE + 1)]
+
+    assert world.hand_over(read(durable=True), owed(*names)).handed_over == len(names)
+
+    assert world.clock.slept == [1, 1]
+
+
+def test_a_throttled_start_is_made_again_after_longer_and_longer(world: World) -> None:
     stuck = execution_name(personal_id("news-7", "ana"))
     world.deliveries.unreachable.add(stuck)
 
     with pytest.raises(ServiceUnavailable, match=r"^1 deliveries could not be started$"):
-        world.post(read(durable=True), named("ana", "ben"))
+        world.hand_over(read(durable=True), owed("ana", "ben"))
 
-    assert world.clock.slept == [0.5, 1, 2, 4, 8]
+    assert world.clock.slept == [1, 2, 4, 8, 16, 32]
     assert set(world.handed_over) == {"ben"}
     world.deliveries.unreachable.clear()
-    assert world.post(read(durable=True), named("ana", "ben")).handed_over == 2
+    assert world.hand_over(read(durable=True), owed("ana", "ben")) == Summary(handed_over=2)
+
+
+def test_throttling_that_passes_is_forgotten(world: World) -> None:
+    names = [f"u{number:02}" for number in range(3 * STARTS_AT_ONCE)]
+    stuck = execution_name(personal_id("news-7", names[0]))
+    world.deliveries.unreachable.add(stuck)
+    sleep = world.clock.sleep
+
+    def sleep_and_let_go(seconds: float) -> None:
+        sleep(seconds)
+        if len(world.clock.slept) == 5:
+            world.deliveries.unreachable.clear()
+
+    world.clock.sleep = sleep_and_let_go  # type: ignore[method-assign]
+
+    assert world.hand_over(read(durable=True), owed(*names)) == Summary(handed_over=len(names))
+    # One failed, then two rounds went well; alone, it failed twice.
+    assert world.clock.slept == [1, 1, 1, 1, 2]
+
+
+def test_handing_over_gives_up_in_time_for_the_function(world: World) -> None:
+    """However well it goes: what is left is started by the next try."""
+    names = [f"u{number}" for number in range(STARTS_AT_ONCE * HAND_OVER_SECONDS + 100)]
+
+    with pytest.raises(ServiceUnavailable, match="deliveries could not be started"):
+        world.hand_over(read(durable=True), owed(*names))
+
+    assert sum(world.clock.slept) == HAND_OVER_SECONDS
+
+
+def test_what_expires_while_it_is_handed_over_is_a_failure(world: World) -> None:
+    names = [f"u{number}" for number in range(3 * STARTS_AT_ONCE)]
+    sent = read(durable=True, message={"payload": 1, "ttlSeconds": 2})
+
+    assert world.hand_over(sent, owed(*names)) == Summary(handed_over=2 * STARTS_AT_ONCE, failed=STARTS_AT_ONCE)
 
 
 def test_handing_over_a_part_is_for_everybody_in_it_who_fits(world: World) -> None:
@@ -511,6 +608,12 @@ def test_handing_over_a_part_is_for_everybody_in_it_who_fits(world: World) -> No
     summary = world.hand_over(read(users("ana", "cleo", "dan"), exclude=["dan"], durable=True), named("cleo", "dan"))
     assert (summary, set(world.handed_over)) == (Summary(people=1, handed_over=1), {"ana", "cleo"})
     assert world.received == {}
+
+
+def test_summaries_are_added_up() -> None:
+    task = {"summary": Summary(1, 2, 3, 4, 5, 6).to_state()}
+
+    assert Summary.from_task(task) + Summary(10, 20, 30, 40, 50, 60) == Summary(11, 22, 33, 44, 55, 66)
 
 
 def test_a_summary_is_numbers_for_the_state_machine() -> None:
