@@ -16,8 +16,9 @@ from cdk_app.queues import accept_from, dead_letter_queue, work_queue
 MESSAGE_EVENT = "ringback.message"
 
 # Ingest sets aside by itself what is no message. What it fails on for longer is a good message in bad times, such as
-# throttling, and each failure costs it a receive: a few would make a dead letter of it.
-_MAX_RECEIVES = 100
+# throttling, and each failure costs it a receive: a few would make a dead letter of it. It comes again within seconds a
+# hundred times, and then once in a visibility timeout: about two days in all. SQS counts to 1,000.
+_MAX_RECEIVES = 1_000
 _BATCH_SIZE = 10
 
 

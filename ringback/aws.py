@@ -22,7 +22,18 @@ from botocore.parsers import ResponseParserError
 
 from ringback.errors import AccessDenied, NotAuthenticated, NotInstalled, Refused, RingbackError, Unavailable
 
-_DENIED = frozenset({"AccessDenied", "AccessDeniedException", "AuthorizationError", "AuthorizationErrorException"})
+_DENIED = frozenset(
+    {
+        "403",  # an answer without a body: to a HEAD
+        "AccessDenied",
+        "AccessDeniedException",
+        "AuthorizationError",
+        "AuthorizationErrorException",
+        "Forbidden",
+    }
+)
+# Each service writes it in its own way: KMS.AccessDeniedException, KMSAccessDenied, KmsAccessDeniedException.
+_KEY_DENIED = re.compile(r"KMS\.?AccessDenied", re.IGNORECASE)
 _UNKNOWN_CALLER = frozenset(
     {
         "ExpiredToken",
@@ -50,7 +61,7 @@ _NOT_THERE = frozenset(
 _TOO_BUSY = frozenset({"RequestLimitExceeded", "OverLimit", "EC2ThrottledException", "KMSThrottlingException"})
 # Where the action in a policy is not the service's name and the call's.
 _SERVICES = {"stepfunctions": "states", "apigatewaymanagementapi": "execute-api"}
-_ACTIONS = {"Invoke": "InvokeFunction", "GetConnection": "ManageConnections"}
+_ACTIONS = {"Invoke": "InvokeFunction", "GetConnection": "ManageConnections", "HeadBucket": "ListBucket"}
 _NAMED_ACTION = re.compile(r"not authorized to perform:? (?P<action>[\w-]+:\w+)(?: on resource:? (?P<resource>\S+))?")
 
 
@@ -88,11 +99,14 @@ def translated(service: str = "") -> Iterator[None]:
 
 def _from_answer(error: ClientError, service: str) -> RingbackError:
     name, call = code(error), error.operation_name
-    if name in _DENIED:
+    key_denied = _KEY_DENIED.search(name)
+    if name in _DENIED or key_denied:
         details: Any = error.response.get("Error", {})
         if named := _NAMED_ACTION.search(str(details.get("Message", ""))):
             resource = named["resource"]
             return AccessDenied(named["action"], resource.rstrip(".,") if resource else None)
+        if key_denied:
+            return AccessDenied("kms:GenerateDataKey" if call == "SendMessage" else "kms:Decrypt", "the stage's key")
         return AccessDenied(f"{_SERVICES.get(service, service)}:{_ACTIONS.get(call, call)}".removeprefix(":"))
     if name in _UNKNOWN_CALLER:
         return NotAuthenticated(f"AWS does not accept the credentials ({name}): renew them, or name a profile")

@@ -2,20 +2,21 @@
 
 SQS has no browsing: what is read is hidden from everybody for a while, and is made visible again here as soon as it
 was only looked at. A letter is deleted only when its message is on its way again, or is to be purged; who dies in
-between leaves letters that are hidden for `HIDE_SECONDS`, and are there again then.
+between leaves letters that are hidden for `HIDE_SECONDS`, and are there again then. The more are read at once, the
+longer they are hidden: 10,000 for four minutes, 100,000 for twenty.
 """
 
 import json
 import time
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from itertools import islice
+from itertools import islice, takewhile
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from botocore.exceptions import ClientError
@@ -23,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from pydantic.alias_generators import to_camel
 
 from ringback import aws, envelope, runs
-from ringback.envelope import MAX_TTL_SECONDS, Timestamp, describe
+from ringback.envelope import MAX_TTL_SECONDS, Envelope, Timestamp, describe
 from ringback.errors import InvalidMessage, LetterNotFound, Refused, RingbackError, Unavailable
 from ringback.installation import Installation
 from ringback.names import redrive_name
@@ -36,13 +37,30 @@ T = TypeVar("T")
 Queue = Literal["delivery", "ingest"]
 Outcome = Literal["redriven", "expired", "unreadable", "refused", "conflict", "unavailable", "came_back"]
 
-HIDE_SECONDS = 30
+HIDE_SECONDS = 120
+MAX_HIDDEN = 120_000  # SQS's own, for one queue
 MAX_KEPT_FAILURES = 1_000
 
 _LETTERS_A_CALL = 10  # SQS's own
 _CALLS_AT_ONCE = 8
-_ROUNDS_WITHOUT_NEWS = 3
+_LETTERS_A_SECOND = 100  # a slow reader's pace: the first letter is to stay hidden until the last one was read
+_ROUNDS_WITHOUT_NEWS = 10
 _MAX_ATTRIBUTES = 10  # SQS's own, for one message
+_RECIPIENT_ATTRIBUTES = frozenset({"user", "context", "contextId"})
+# What ingest reads. Whoever set a letter aside has put attributes of its own beside the message's.
+_INGEST_ATTRIBUTES = _RECIPIENT_ATTRIBUTES | {
+    "contentType",
+    *(
+        str(field.alias or name)
+        for name, field in Envelope.model_fields.items()
+        if name not in {"recipient", "payload"}
+    ),
+}
+_TOO_MANY_HIDDEN = frozenset({"OverLimit", "AWS.SimpleQueueService.OverLimit"})
+_SQS_HIDES_NO_MORE = (
+    f"there are more letters, but SQS hides at most {MAX_HIDDEN:,} of a queue at once, and as many are hidden now. "
+    "What was read up to here is done: redrive or purge what you saw, or wait for others who read, and do it again"
+)
 # Where two of one message may differ: its life may be counted from now, and each sending has a span of its own.
 _NOT_THE_MESSAGE = frozenset({"expiresAt", "ttlSeconds", "traceparent"})
 
@@ -180,7 +198,9 @@ class DeadLetterQueue(ABC):
     """A dead letter queue.
 
     ``wait_seconds`` is how long SQS looks for a letter before it says that there is none: above 0 it asks all of its
-    servers. Every method may raise `AccessDenied`, `NotAuthenticated`, `NotInstalled` and `Unavailable`.
+    servers. ``hide_seconds`` is how long a letter is hidden at least, if nobody lets it go. Every method may raise
+    `AccessDenied`, `NotAuthenticated`, `NotInstalled` and `Unavailable`, and, where 120,000 letters are hidden and SQS
+    hands out no more, `Refused`; what was read up to there is done.
     """
 
     def __init__(
@@ -316,7 +336,7 @@ class DeadLetterQueue(ABC):
 
     @contextmanager
     def _reading(self) -> Iterator["_Reading"]:
-        reading = _Reading(self._client, self._url, self._wait_seconds, self._hide_seconds, self._monotonic)
+        reading = _Reading(self._client, self, self._url, self._wait_seconds, self._hide_seconds, self._monotonic)
         try:
             yield reading
         finally:
@@ -418,13 +438,15 @@ class IngestDeadLetterQueue(DeadLetterQueue):
     def read(self, message: Mapping[str, Any]) -> DeadLetter:
         """Read a letter: the body as it came, and the reason as an attribute if somebody has read it."""
         attributes = _attributes(message)
-        body = _json(message["Body"])
-        given = body.get("id") if isinstance(body, dict) else None
+        by_attributes = _by_attributes(attributes)
+        value = None if by_attributes else _detail(_json(message["Body"]))
+        given = value.get("id") if isinstance(value, dict) else None
+        by_attribute = attributes.get("id") if by_attributes else None
         return DeadLetter(
             letter_id=message["MessageId"],
-            message_id=attributes.get("id") or (given if isinstance(given, str) else None),
+            message_id=by_attribute or (given if isinstance(given, str) else None),
             reason="InvalidMessage" if "reason" in attributes else "NotTaken",
-            cause=attributes.get("reason"),
+            cause=attributes.get("reason") or attributes.get("ERROR_MESSAGE") or attributes.get("ERROR_CODE"),
             dead_lettered_at=_sent_at(message),
             readable=True,
             body=message["Body"],
@@ -432,15 +454,25 @@ class IngestDeadLetterQueue(DeadLetterQueue):
         )
 
     def start(self, letter: DeadLetter, life: NewLife) -> "_Started":
-        """Put the body back to the ingest queue, as it came and under an id, so that twice is once."""
+        """Put the message back to the ingest queue, as it came and under an id, so that twice is once.
+
+        What is put back is what the queue would have got: of an event its detail, and no attribute that is not read.
+        """
         if life.fields:
             raise _Kept("refused", "what is no message yet has no life: put it back as it is")
-        body, attributes = letter.body, dict(letter.attributes)
-        if {"user", "context", "contextId"} & set(attributes):
+        body = letter.body
+        attributes = {name: text for name, text in letter.attributes.items() if name in _INGEST_ATTRIBUTES}
+        if _by_attributes(attributes):
             if len(attributes) < _MAX_ATTRIBUTES:
                 attributes.setdefault("id", letter.letter_id)
-        elif isinstance(value := _json(body), dict) and value.get("id") is None:
-            body = json.dumps({**value, "id": letter.letter_id}, ensure_ascii=False, separators=(",", ":"))
+        else:
+            attributes = {}
+            whole = _json(body)
+            value = _detail(whole)
+            if isinstance(value, dict) and value.get("id") is None:
+                value = {**value, "id": letter.letter_id}
+            if value is not whole:
+                body = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
         with aws.translated("sqs"):
             self._client.send_message(
                 QueueUrl=self._ingest_queue_url,
@@ -468,46 +500,55 @@ class _Kept(RingbackError):
         self.outcome = outcome
 
 
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """What a letter can be deleted and hidden with, and until when it is hidden."""
+
+    handle: str
+    until: float
+
+
 class _Reading:
     """One reading of the queue. What it has read is hidden until it is deleted or released."""
 
     def __init__(
-        self, client: "SQSClient", url: str, wait_seconds: int, hide_seconds: int, monotonic: Callable[[], float]
+        self,
+        client: "SQSClient",
+        queue: DeadLetterQueue,
+        url: str,
+        wait_seconds: int,
+        hide_seconds: int,
+        monotonic: Callable[[], float],
     ) -> None:
         self._client = client
+        self._queue = queue
         self._url = url
         self._wait_seconds = wait_seconds
-        self._hide_seconds = hide_seconds
+        self._shortest_hide_seconds = hide_seconds
         self._monotonic = monotonic
-        self._held: dict[str, str] = {}
+        # The one that comes back first stands first: letters are hidden for longer and longer.
+        self._held: dict[str, _Held] = {}
         self._deleted: set[str] = set()
-        self._hidden_at = monotonic()
+        self._seen: set[str] = set()
 
     def batches(self) -> Iterator[list[Mapping[str, Any]]]:
-        """Letters that were not there before, until there are none.
+        """Letters that were not there before, until the queue says that there are none.
 
         Ends also when only known ones come again and again, because somebody lets them come back.
+
+        Raises:
+            Refused: there are more, but SQS hides no more.
         """
-        seen: set[str] = set()
         rounds_without_news = 0
         while rounds_without_news < _ROUNDS_WITHOUT_NEWS:
             self._keep_hidden()
-            with aws.translated("sqs"):
-                received = self._client.receive_message(
-                    QueueUrl=self._url,
-                    MaxNumberOfMessages=_LETTERS_A_CALL,
-                    VisibilityTimeout=self._hide_seconds,
-                    WaitTimeSeconds=self._wait_seconds,
-                    MessageAttributeNames=["All"],
-                    MessageSystemAttributeNames=["SentTimestamp"],
-                ).get("Messages", [])
-            if not received:
+            received = self._receive()
+            if not received and not self._are_there_more():
                 return
-            self._held |= {letter["MessageId"]: letter["ReceiptHandle"] for letter in received}
             # SQS may hand out once more what was deleted.
             self.delete(letter["MessageId"] for letter in received if letter["MessageId"] in self._deleted)
-            news = [letter for letter in received if letter["MessageId"] not in seen]
-            seen.update(letter["MessageId"] for letter in news)
+            news = [letter for letter in received if letter["MessageId"] not in self._seen]
+            self._seen.update(letter["MessageId"] for letter in news)
             rounds_without_news = 0 if news else rounds_without_news + 1
             if news:
                 yield list(news)
@@ -521,7 +562,7 @@ class _Reading:
         doomed = [letter_id for letter_id in letter_ids if letter_id in self._held]
         if not doomed:
             return 0
-        entries: Any = [{"Id": str(n), "ReceiptHandle": self._held[one]} for n, one in enumerate(doomed)]
+        entries: Any = [{"Id": str(n), "ReceiptHandle": self._held[one].handle} for n, one in enumerate(doomed)]
         with aws.translated("sqs"):
             failed = self._client.delete_message_batch(QueueUrl=self._url, Entries=entries).get("Failed", [])
         if failed:
@@ -534,24 +575,68 @@ class _Reading:
     def release(self) -> None:
         """Let everybody see what is left. What cannot be released comes back by itself."""
         with suppress(RingbackError):
-            self._change_visibility(0)
+            self._change_visibility([held.handle for held in self._held.values()], 0)
         self._held.clear()
 
-    def _keep_hidden(self) -> None:
-        """Hide what is held for longer, before it would come back in the middle of this reading."""
-        now = self._monotonic()
-        if now - self._hidden_at > self._hide_seconds / 3:
-            self._hidden_at = now
-            self._change_visibility(self._hide_seconds)
+    @property
+    def _hide_seconds(self) -> int:
+        return self._shortest_hide_seconds + len(self._seen) // _LETTERS_A_SECOND
 
-    def _change_visibility(self, seconds: int) -> None:
-        for handles in _by(_LETTERS_A_CALL, list(self._held.values())):
+    def _receive(self) -> Sequence[Mapping[str, Any]]:
+        seconds, now = self._hide_seconds, self._monotonic()
+        with aws.translated("sqs"):
+            try:
+                received = self._client.receive_message(
+                    QueueUrl=self._url,
+                    MaxNumberOfMessages=_LETTERS_A_CALL,
+                    VisibilityTimeout=seconds,
+                    WaitTimeSeconds=self._wait_seconds,
+                    MessageAttributeNames=["All"],
+                    MessageSystemAttributeNames=["SentTimestamp"],
+                ).get("Messages", [])
+            except ClientError as error:
+                if aws.code(error) in _TOO_MANY_HIDDEN:
+                    raise Refused(_SQS_HIDES_NO_MORE) from None
+                raise
+        for letter in received:
+            self._hold(letter["MessageId"], letter["ReceiptHandle"], now + seconds)
+        return received
+
+    def _are_there_more(self) -> bool:
+        """Whether the queue counts letters that it has not handed out."""
+        depth = self._queue.depth()
+        # An answer to a long poll does not say that there are too many: there is nothing in it.
+        if depth.visible and max(depth.hidden, len(self._held)) > MAX_HIDDEN - _LETTERS_A_CALL:
+            raise Refused(_SQS_HIDES_NO_MORE)
+        return depth.visible > 0
+
+    def _hold(self, letter_id: str, handle: str, until: float) -> None:
+        self._held.pop(letter_id, None)
+        self._held[letter_id] = _Held(handle, until)
+
+    def _keep_hidden(self) -> None:
+        """Hide for longer what would come back in the middle of this reading: seldom, and many at once."""
+        seconds, now = self._hide_seconds, self._monotonic()
+        first = next(iter(self._held.values()), None)
+        if first is None or first.until - now >= self._shortest_hide_seconds / 3:
+            return
+        due = list(takewhile(lambda item: item[1].until - now < seconds * 2 / 3, self._held.items()))
+        self._change_visibility([held.handle for _, held in due], seconds)
+        for letter_id, held in due:
+            self._hold(letter_id, held.handle, now + seconds)
+
+    def _change_visibility(self, handles: Iterable[str], seconds: int) -> None:
+        def change(some: Sequence[str]) -> None:
             entries: Any = [
-                {"Id": str(n), "ReceiptHandle": handle, "VisibilityTimeout": seconds}
-                for n, handle in enumerate(handles)
+                {"Id": str(n), "ReceiptHandle": handle, "VisibilityTimeout": seconds} for n, handle in enumerate(some)
             ]
             with aws.translated("sqs"):
                 self._client.change_message_visibility_batch(QueueUrl=self._url, Entries=entries)
+
+        with ThreadPoolExecutor(_CALLS_AT_ONCE, thread_name_prefix="hide") as pool:
+            calls = [pool.submit(change, some) for some in _by(_LETTERS_A_CALL, handles)]
+        for call in calls:  # all of them were made, whatever became of one
+            call.result()
 
 
 def _by(size: int, items: Iterable[T]) -> Iterator[list[T]]:
@@ -569,7 +654,7 @@ def _what_it_is(message: Any) -> str:
 def _not_found(ids: Collection[str]) -> str:
     return (
         f"no dead letter {', '.join(sorted(ids))} was seen. One that somebody else is reading is hidden for a while; "
-        "look again in a minute"
+        "look again in a few minutes"
     )
 
 
@@ -577,6 +662,16 @@ def _json(text: str) -> Any:
     with suppress(ValueError, RecursionError):
         return json.loads(text)
     return None
+
+
+def _by_attributes(attributes: Mapping[str, str]) -> bool:
+    """Whether the attributes are the envelope, and the body is the payload."""
+    return not _RECIPIENT_ATTRIBUTES.isdisjoint(attributes)
+
+
+def _detail(value: Any) -> Any:
+    """Of an event its detail, for EventBridge sets events aside as they were put on the bus; of all else itself."""
+    return value["detail"] if isinstance(value, dict) and {"detail-type", "detail"} <= value.keys() else value
 
 
 def _text(value: Any) -> str | None:

@@ -20,6 +20,12 @@ def execution_name(message_id: str) -> str:
     return f"sha256-{hashlib.sha256(message_id.encode()).hexdigest()}"
 
 
+def first_name(execution: str) -> str:
+    """Name the first run of the message that this run carries, which may be a redrive's."""
+    match = _REDRIVE.fullmatch(execution)
+    return match["first"] if match else execution
+
+
 def redrive_name(execution: str) -> str:
     """Name the run that follows this one when its dead letter is redriven.
 

@@ -16,7 +16,16 @@ from pydantic import ValidationError
 
 from ringback import aws, envelope, runs
 from ringback.envelope import Envelope, Recipient, describe
-from ringback.errors import IdConflict, InvalidMessage, NotInTime, Refused, Unavailable, Undelivered
+from ringback.errors import (
+    IdConflict,
+    InvalidMessage,
+    MessageNotFound,
+    NotCancellable,
+    NotInTime,
+    Refused,
+    Unavailable,
+    Undelivered,
+)
 from ringback.installation import Installation
 from ringback.status import ARRIVED, MessageStatus, read_status
 
@@ -30,7 +39,11 @@ MAX_KEPT_FAILURES = 1_000
 
 # Between the tries of one call, up to so long; about twenty seconds in all.
 _PAUSES_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+# The account may describe few runs a second.
+_SHORTEST_POLL_SECONDS = 0.5
 _LONGEST_POLL_SECONDS = 5.0
+# Step Functions may be so late to say that a run has started, or has ended.
+_SEEN_LATE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +51,8 @@ class Receipt:
     """What Ringback answered to a message that it accepted.
 
     ``status`` is `delivered` (posted at the first attempt), `started` (a run, ``execution_arn``, carries it)
-    or `duplicate` (the same message came before; nothing was started). While its run is under way, the same message
-    is answered `started` again, with that run.
+    or `duplicate` (the same message came before; nothing was started). Within two seconds of its start, the same
+    message may be answered `started` again, with the same run.
     """
 
     id: str
@@ -217,10 +230,10 @@ class Publisher:
             yield from results
 
     def status(self, message_id: str) -> MessageStatus:
-        """What became of a message.
+        """What became of a message; Step Functions may be seconds late to say so.
 
         Raises:
-            MessageNotFound: no run carries it.
+            MessageNotFound: no run carries it, or it started a moment ago.
         """
         clients = self.installation.clients
         return read_status(clients.stepfunctions, self.installation.delivery_state_machine_arn, message_id)
@@ -228,13 +241,21 @@ class Publisher:
     def cancel(self, message_id: str) -> MessageStatus:
         """Take a message back; what clients have got already stays there. Cancelling it again changes nothing.
 
+        If Step Functions does not show the end within five seconds, the answer is the state before it.
+
         Raises:
             MessageNotFound: no run carries it.
             NotCancellable: it has ended.
         """
         clients = self.installation.clients
         runs.cancel(clients.stepfunctions, self.installation.delivery_state_machine_arn, message_id)
-        return self.status(message_id)
+        for _ in self._looks(_SEEN_LATE_SECONDS):
+            status = self.status(message_id)
+            if status.has_ended:
+                break
+        if status.has_ended and status.state != "cancelled":
+            raise NotCancellable(message_id, status.state)  # it ended before it was stopped, and was seen late
+        return status
 
     def wait_until_delivered(self, message_id: str, timeout_seconds: float = 60) -> MessageStatus:
         """Come back when a message is delivered or acknowledged.
@@ -242,19 +263,34 @@ class Publisher:
         Raises:
             Undelivered: it was cancelled or dead-lettered.
             NotInTime: neither, so far.
-            MessageNotFound: no run carries it.
+            MessageNotFound: no run carries it, or none could be seen for five seconds.
         """
-        deadline = self._monotonic() + timeout_seconds
-        pause_seconds = 0.1
-        while True:
-            status = self.status(message_id)
+        status: MessageStatus | None = None
+        to_be_seen_by = self._monotonic() + min(timeout_seconds, _SEEN_LATE_SECONDS)
+        for _ in self._looks(timeout_seconds):
+            try:
+                status = self.status(message_id)
+            except MessageNotFound:
+                if self._monotonic() >= to_be_seen_by:
+                    raise
+                continue
             if status.state in ARRIVED:
                 return status
             if status.has_ended:
                 raise Undelivered(message_id, status.state, status.cause or status.reason)
+        if status is None:
+            raise MessageNotFound(message_id)
+        raise NotInTime(f"message {message_id} is {status.state}, after {timeout_seconds:g} s")
+
+    def _looks(self, seconds: float) -> Iterator[None]:
+        """Come back to look, less and less often, until these seconds are over."""
+        deadline = self._monotonic() + seconds
+        pause_seconds = _SHORTEST_POLL_SECONDS
+        while True:
+            yield
             left = deadline - self._monotonic()
             if left <= 0:
-                raise NotInTime(f"message {message_id} is {status.state}, after {timeout_seconds:g} s")
+                return
             self._sleep(min(pause_seconds, left))
             pause_seconds = min(2 * pause_seconds, _LONGEST_POLL_SECONDS)
 

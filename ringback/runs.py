@@ -75,6 +75,8 @@ def describe(client: "SFNClient", arn: str) -> Run | None:
 def newest(client: "SFNClient", state_machine_arn: str, message_id: str) -> Run:
     """Find the run that carries the message now: its first one, or that of its last redrive.
 
+    Step Functions may be seconds late to say that a run has started, or has ended.
+
     Raises:
         MessageNotFound: there is none.
     """
@@ -115,6 +117,8 @@ def _runs(client: "SFNClient", state_machine_arn: str, name: str) -> Iterator[Ru
     """The run of this name and, one after the other, those of its redrives."""
     while run := describe(client, run_arn(state_machine_arn, name)):
         yield run
+        if run.status == "RUNNING":
+            return  # only what has ended is redriven, and the account may describe few runs a second
         try:
             name = redrive_name(name)
         except ValueError:

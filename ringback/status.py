@@ -139,8 +139,9 @@ def _last_moves(newest_first: Iterator[Mapping[str, Any]], *, ended: bool) -> _M
                 moves.state, moves.since = entered["name"], event["timestamp"]
         if moves.state and attempts:
             break
-    # Where the history does not hold what tasks were given: an attempt ends in a wait, the last one in success.
-    in_a_wait = moves.state == "Wait For Reconnect"
+    # Where the history does not hold what tasks were given: an attempt ends in a wait, the last one in success. A late
+    # acknowledgement ends a wait, and is no attempt.
+    in_a_wait = moves.state in {"Wait For Reconnect", "Acknowledged Late"}
     failed = ended and moves.state == "Undelivered"
     moves.attempts = attempts or waits_entered + (not in_a_wait and not failed)
     return moves

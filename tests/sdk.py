@@ -84,6 +84,6 @@ def cloud(**config: Any) -> Iterator[None]:
 
 def refusal(code: str, message: str, status: int = 400, *, body: bytes | None = None) -> AWSResponse:
     """What a service answers that refuses a call, for botocore's event `before-send`."""
-    content = body or json.dumps({"__type": code, "message": message}).encode()
+    content = json.dumps({"__type": code, "message": message}).encode() if body is None else body
     raw: Any = SimpleNamespace(stream=lambda: iter([content]))
     return AWSResponse("https://service", status, HTTPHeaders(), raw)

@@ -1,10 +1,39 @@
-"""The queues for what was not delivered, and for what ingest cannot parse."""
+"""The queue that messages come in through, and those for what was not delivered and for what ingest cannot parse."""
 
 import json
+import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from lambdas.adapters import aws
+
+SOON_SECONDS = (5, 20)
+_MESSAGES_A_CALL = 10  # SQS's own
+
+
+@dataclass(frozen=True)
+class IngestQueue:
+    """The queue that messages by topic and bus come in through."""
+
+    url: str
+
+    def bring_again_soon(self, receipt_handles: Sequence[str]) -> None:
+        """Have these messages come again after 5 to 20 seconds, each at a time of its own, instead of after the
+        queue's visibility timeout. What has another receipt by now comes when it comes.
+
+        Raises:
+            ServiceUnavailable: some of them come after that timeout.
+        """
+        entries: Any = [
+            {"Id": str(n), "ReceiptHandle": handle, "VisibilityTimeout": random.randint(*SOON_SECONDS)}  # noqa: S311
+            for n, handle in enumerate(receipt_handles)
+        ]
+        for start in range(0, len(entries), _MESSAGES_A_CALL):
+            with aws.translated():
+                aws.sqs().change_message_visibility_batch(
+                    QueueUrl=self.url, Entries=entries[start : start + _MESSAGES_A_CALL]
+                )
 
 
 @dataclass(frozen=True)

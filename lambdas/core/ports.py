@@ -177,7 +177,7 @@ class Deliveries(Protocol):
     def start(self, name: str, envelope_json: str) -> Start:
         """Start a run; if the name is taken, say whether it is by the same message, the end of its life aside.
 
-        To the service, the same envelope once more while its run is under way is the same start, and so it is here.
+        The same envelope once more within two seconds, while its run is under way, may be taken for the same start.
         """
 
 

@@ -1,5 +1,7 @@
 """ingest: deliver what the queue brings, or start runs that will."""
 
+from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -7,10 +9,13 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from lambdas import settings
 from lambdas.adapters import wiring
-from lambdas.adapters.queues import IngestDeadLetterQueue
+from lambdas.adapters.queues import IngestDeadLetterQueue, IngestQueue
 from lambdas.core.errors import ServiceUnavailable
-from lambdas.core.intake import Answer, Queued, Status
+from lambdas.core.intake import SECONDS_FOR_A_START, Answer, Queued, Status
 from lambdas.observability import Metric, count, count_intake, instrumented, logger, names
+
+# What was in vain for twenty minutes may be so for long: then the queue's own pace will do, and the receives last.
+_TIMES_SOON = 100
 
 
 @instrumented()
@@ -22,11 +27,14 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     answers = intake.take_queued(queued)
     count_intake(intake, answers)
     set_aside = IngestDeadLetterQueue(environment.ingest_dead_letter_queue_url)
-    failures = []
-    for message, answer in zip(queued, answers, strict=True):
-        if not _is_settled(message, answer, set_aside):
-            failures.append({"itemIdentifier": message.message_id})
-    return {"batchItemFailures": failures}
+    failed = [
+        record
+        for record, message, answer in zip(event["Records"], queued, answers, strict=True)
+        if not _is_settled(message, answer, set_aside)
+    ]
+    if intake.seconds_left() > SECONDS_FOR_A_START:  # who is cut off here would do all of it again
+        _hurry(failed, IngestQueue(environment.ingest_queue_url))
+    return {"batchItemFailures": [{"itemIdentifier": record["messageId"]} for record in failed]}
 
 
 def _queued(record: dict[str, Any]) -> Queued:
@@ -51,3 +59,10 @@ def _is_settled(message: Queued, answer: Answer, set_aside: IngestDeadLetterQueu
         return True
     logger.warning("the queue brings the message again", extra=about)
     return False
+
+
+def _hurry(failed: Sequence[dict[str, Any]], queue: IngestQueue) -> None:
+    """Have them come again before their visibility timeout ends. If that fails they come after it."""
+    young = [each for each in failed if int(each["attributes"]["ApproximateReceiveCount"]) <= _TIMES_SOON]
+    with suppress(ServiceUnavailable):
+        queue.bring_again_soon([each["receiptHandle"] for each in young])

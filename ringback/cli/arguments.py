@@ -71,7 +71,12 @@ def _send(parser: argparse.ArgumentParser) -> None:
     )
     whole = parser.add_mutually_exclusive_group()
     whole.add_argument("--json-envelope", metavar="JSON", help="the whole envelope; - reads it from standard input")
-    whole.add_argument("--file", type=Path, metavar="JSONL", help="one envelope a line")
+    whole.add_argument(
+        "--file",
+        type=Path,
+        metavar="JSONL",
+        help="one envelope a line; a line without an id gets a new one each time: give ids, to send it again safely",
+    )
     parts = parser.add_argument_group("one message by its parts")
     parts.add_argument("--user")
     parts.add_argument("--context")
@@ -103,7 +108,10 @@ def _status(parser: argparse.ArgumentParser) -> None:
 
 
 def _tail(parser: argparse.ArgumentParser) -> None:
-    parser.description = "Follows one message until it ends, or all of them until Ctrl-C: a line at every change."
+    parser.description = (
+        "Follows one message until it ends, or all of them until Ctrl-C: a line at every change. Of all of them it "
+        "shows the names of the runs, which are the messages' ids unless these are no names, and not where they wait."
+    )
     parser.add_argument("id", metavar="MESSAGE", nargs="?")
     parser.add_argument("--every", type=float, default=2.0, metavar="SECONDS", help="%(default)s unless told")
     parser.set_defaults(run=looking.tail)

@@ -75,7 +75,7 @@ def redrive(arguments: argparse.Namespace) -> int:
     if not ids and (hidden := queue.depth().hidden):
         out.note(
             f"about {hidden} more are hidden, because somebody else reads them or has been interrupted: "
-            f"do it again in {HIDE_SECONDS} seconds"
+            f"do it again in {HIDE_SECONDS // 60} minutes, or some more if they are many thousands"
         )
     return 1 if summary.failed else 0
 

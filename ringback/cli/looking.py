@@ -2,20 +2,56 @@
 
 import argparse
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict
+from pydantic.alias_generators import to_camel
 
 from ringback import runs
 from ringback.aws import translated
 from ringback.cli.output import Output, moment
 from ringback.cli.places import open_installation
 from ringback.connections import read_connections
+from ringback.envelope import Timestamp
 from ringback.installation import Installation
+from ringback.names import first_name
 from ringback.publisher import Publisher
-from ringback.status import MessageStatus, status_of
+from ringback.runs import Run
+from ringback.status import MessageStatus, State
 
-_RUNS_AT_ONCE = 50
-_RUNS_FOLLOWED = 20
+_RUNS_AT_ONCE = 100
+
+
+class Listed(BaseModel):
+    """What the list of runs says of a message: to ask for each by itself would use up the account's quota.
+
+    ``id`` is the message's, or the name of its run where that is a hash of it. ``state`` is a message's; but
+    `delivering` is also one that waits, and `delivered` also one that was acknowledged.
+    """
+
+    model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True)
+
+    id: str
+    state: State
+    accepted_at: Timestamp
+    ended_at: Timestamp | None
+    execution_arn: str
+
+    @classmethod
+    def of(cls, listed: Mapping[str, Any]) -> Self:
+        """Read an entry of ListExecutions."""
+        run = Run.of(listed)
+        return cls.model_validate(
+            {
+                "id": first_name(run.name),
+                "state": "delivering" if run.status == "RUNNING" else runs.state_of_ended(run),
+                "accepted_at": run.started_at,
+                "ended_at": run.stopped_at,
+                "execution_arn": run.arn,
+            }
+        )
 
 
 def status(arguments: argparse.Namespace) -> int:
@@ -50,7 +86,7 @@ def tail(arguments: argparse.Namespace) -> int:
     """Follow one message until it ends, or all of them until Ctrl-C."""
     out = Output(arguments.as_json)
     installation = open_installation(arguments)
-    changes = (
+    changes: Iterator[MessageStatus | Listed] = (
         follow_one(Publisher(installation), arguments.id, lambda: _pause(arguments.every))
         if arguments.id
         else follow_all(installation, lambda: _pause(arguments.every))
@@ -76,24 +112,16 @@ def follow_one(publisher: Publisher, message_id: str, pause: Callable[[], None])
         pause()
 
 
-def follow_all(installation: Installation, pause: Callable[[], None]) -> Iterator[MessageStatus]:
+def follow_all(installation: Installation, pause: Callable[[], None]) -> Iterator[Listed]:
     """Every change of the newest messages, the older ones first; for ever."""
     client, machine = installation.clients.stepfunctions, installation.delivery_state_machine_arn
-    known: dict[str, MessageStatus] = {}
+    known: set[Listed] = set()
     while True:
         with translated("stepfunctions"):
             newest = client.list_executions(stateMachineArn=machine, maxResults=_RUNS_AT_ONCE)["executions"]
-        running = 0
-        for listed in reversed(newest):
-            before = known.get(listed["executionArn"])
-            running += listed["status"] == "RUNNING"
-            if before and (before.has_ended or running > _RUNS_FOLLOWED):
-                continue
-            if (run := runs.describe(client, listed["executionArn"])) and (now := status_of(client, run)) != before:
-                known[listed["executionArn"]] = now
-                yield now
-        there = {listed["executionArn"] for listed in newest}
-        known = {arn: status for arn, status in known.items() if arn in there}
+        now = [Listed.of(one) for one in reversed(newest)]
+        yield from (one for one in now if one not in known)
+        known = set(now)
         pause()
 
 
@@ -119,11 +147,14 @@ def _show(out: Output, found: MessageStatus) -> None:
     )
 
 
-def _in_words(found: MessageStatus) -> str:
+def _in_words(found: MessageStatus | Listed) -> str:
+    if isinstance(found, Listed):
+        return found.state
     if found.state == "waiting":
         return f"waiting for {found.waiting_for or 'the platform to recover'}"
     return found.state + (f" ({found.reason})" if found.reason else "")
 
 
-def _changed_at(found: MessageStatus) -> datetime:
-    return found.ended_at or found.waiting_since or found.accepted_at
+def _changed_at(found: MessageStatus | Listed) -> datetime:
+    waiting_since = None if isinstance(found, Listed) else found.waiting_since
+    return found.ended_at or waiting_since or found.accepted_at

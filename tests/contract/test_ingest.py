@@ -6,6 +6,7 @@ from typing import Any
 import boto3
 import pytest
 
+from lambdas.adapters import queues
 from lambdas.core import intake
 from lambdas.core.intake import Queued
 from lambdas.triggers import ingest
@@ -34,9 +35,16 @@ def dead_letters(stage: Stage, cloud: None) -> str:
     return url
 
 
-def take(stage: Stage, *records: dict[str, Any]) -> list[str]:
+@pytest.fixture(autouse=True)
+def messages(stage: Stage, cloud: None) -> str:
+    url = boto3.client("sqs").create_queue(QueueName="Messages")["QueueUrl"]
+    stage.set(INGEST_QUEUE_URL=url)
+    return url
+
+
+def take(stage: Stage, *records: dict[str, Any], **context: Any) -> list[str]:
     """The ids of the messages that the queue has to bring again."""
-    answer = stage.call(ingest.handler, {"Records": list(records)})
+    answer = stage.call(ingest.handler, {"Records": list(records)}, **context)
     return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
 
 
@@ -174,3 +182,70 @@ def test_what_cannot_even_be_dead_lettered_is_brought_again(stage: Stage) -> Non
     assert take(stage, queue_record(f"{SECRET}, no JSON")) == ["059f36b4"]
     assert stage.metrics() == {"Rejected": 1, "Errors": 1}
     assert [line["level"] for line in complaints(stage)] == ["WARNING"]
+
+
+@pytest.fixture
+def brought(messages: str, deliveries: FakeDeliveries, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """Two messages that the queue has handed out: the first one can be started, the second one cannot.
+
+    What is to come again soon does so at once.
+    """
+    monkeypatch.setattr(queues, "SOON_SECONDS", (0, 0))
+    deliveries.unreachable = {"m-2"}
+    sqs = boto3.client("sqs")
+    for number in (1, 2):
+        sqs.send_message(QueueUrl=messages, MessageBody=json.dumps(envelope(id=f"m-{number}")))
+    received = sqs.receive_message(QueueUrl=messages, MaxNumberOfMessages=10, VisibilityTimeout=180)["Messages"]
+    records = [queue_record(each["Body"], each["MessageId"]) for each in received]
+    for record, each in zip(records, received, strict=True):
+        record["receiptHandle"] = each["ReceiptHandle"]
+    return sorted(records, key=lambda record: str(record["body"]))
+
+
+def visible(url: str) -> list[str]:
+    received = boto3.client("sqs").receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", [])
+    return [each["MessageId"] for each in received]
+
+
+def test_what_failed_comes_again_before_its_visibility_timeout_ends(
+    stage: Stage, messages: str, brought: list[dict[str, Any]]
+) -> None:
+    failed = take(stage, *brought)
+
+    assert failed == [brought[1]["messageId"]]
+    assert visible(messages) == failed
+
+
+@pytest.mark.parametrize(("receives", "soon"), [(100, True), (101, False)])
+def test_what_failed_for_long_comes_at_the_queue_s_own_pace(
+    stage: Stage,
+    messages: str,
+    brought: list[dict[str, Any]],
+    receives: int,
+    soon: bool,  # noqa: FBT001
+) -> None:
+    brought[1]["attributes"]["ApproximateReceiveCount"] = str(receives)
+
+    failed = take(stage, *brought)
+
+    assert failed == [brought[1]["messageId"]]
+    assert visible(messages) == (failed if soon else [])
+
+
+def test_a_queue_that_cannot_be_asked_to_hurry_brings_it_all_the_same(
+    stage: Stage, messages: str, brought: list[dict[str, Any]]
+) -> None:
+    stage.set(INGEST_QUEUE_URL=f"{messages}Missing")
+
+    assert take(stage, *brought) == [brought[1]["messageId"]]
+    assert visible(messages) == []
+
+
+def test_who_is_about_to_be_cut_off_answers_at_once(stage: Stage, messages: str, brought: list[dict[str, Any]]) -> None:
+    def left() -> int:
+        return 8_000
+
+    failed = take(stage, *brought, get_remaining_time_in_millis=left)
+
+    assert failed == [each["messageId"] for each in brought]
+    assert visible(messages) == []

@@ -13,7 +13,7 @@ import pytest
 from botocore.stub import Stubber
 
 from lambdas.adapters import aws
-from lambdas.adapters.queues import DeadLetterQueue, IngestDeadLetterQueue
+from lambdas.adapters.queues import DeadLetterQueue, IngestDeadLetterQueue, IngestQueue
 from lambdas.adapters.runs import DeliveryMachine, WaitingRuns
 from lambdas.core.ports import DeadLetters, Deliveries, RejectedMessages, Start, TaskTokens
 from tests.builders import NOW
@@ -221,6 +221,46 @@ def test_what_is_rejected_is_kept_as_it_came_with_the_reason(rejected: Rejected)
     rejected.messages.put('{"broken', "the body is not JSON")
 
     assert rejected.kept() == [('{"broken', "the body is not JSON")]
+
+
+# Messages that come again
+
+
+def test_messages_come_again_within_twenty_seconds_and_not_all_at_once(cloud: None) -> None:
+    sqs = boto3.client("sqs")
+    url = sqs.create_queue(QueueName="Messages")["QueueUrl"]
+    handles = []
+    for number in range(25):
+        sqs.send_message(QueueUrl=url, MessageBody=str(number))
+        handles += [each["ReceiptHandle"] for each in sqs.receive_message(QueueUrl=url)["Messages"]]
+    asked_for: list[dict[str, Any]] = []
+
+    def note(params: dict[str, Any], **_: Any) -> None:
+        asked_for.extend(params["Entries"])
+
+    event = "before-parameter-build.sqs.ChangeMessageVisibilityBatch"
+    aws.sqs().meta.events.register(event, note)
+    try:
+        IngestQueue(url).bring_again_soon(handles)
+    finally:
+        aws.sqs().meta.events.unregister(event, note)
+
+    assert [entry["ReceiptHandle"] for entry in asked_for] == handles
+    seconds = {entry["VisibilityTimeout"] for entry in asked_for}
+    assert seconds <= set(range(5, 21))
+    assert len(seconds) > 1
+
+
+def test_what_has_gone_is_no_reason_not_to_bring_the_others_again(cloud: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lambdas.adapters.queues.SOON_SECONDS", (0, 0))
+    sqs = boto3.client("sqs")
+    url = sqs.create_queue(QueueName="Messages")["QueueUrl"]
+    sqs.send_message(QueueUrl=url, MessageBody="there")
+    (message,) = sqs.receive_message(QueueUrl=url)["Messages"]
+
+    IngestQueue(url).bring_again_soon(["gone", message["ReceiptHandle"]])
+
+    assert [each["Body"] for each in sqs.receive_message(QueueUrl=url)["Messages"]] == ["there"]
 
 
 # Dead letters

@@ -64,11 +64,11 @@ def test_ingest_empties_its_queue(dev: Synthesis, everything: Synthesis) -> None
     assert everything.resources["WaysIn/Source"].properties == limited
 
 
-def test_a_message_that_ingest_fails_on_is_seen_a_hundred_times_before_it_is_set_aside(any_stage: Synthesis) -> None:
+def test_a_message_that_ingest_fails_on_is_seen_a_thousand_times_before_it_is_set_aside(any_stage: Synthesis) -> None:
     queue = any_stage.resources["WaysIn/IngestQueue"].properties
     assert queue["RedrivePolicy"] == {
         "deadLetterTargetArn": "WaysIn/IngestDeadLetterQueue.Arn",
-        "maxReceiveCount": 100,
+        "maxReceiveCount": 1000,
     }
     assert queue["VisibilityTimeout"] >= 6 * any_stage.functions["triggers.ingest"]["Timeout"]
     assert any_stage.resources["WaysIn/IngestDeadLetterQueue"].properties["MessageRetentionPeriod"] == TWO_WEEKS

@@ -386,9 +386,10 @@ def test_a_handshake_that_ends_while_another_connection_is_waited_for_is_not_sle
 
 def test_ordered_messages_wait_in_any_order_and_arrive_numbered(stage: Stage) -> None:
     names = ["m-2", "m-3", "m-1"]
-    runs = [stage.send(envelope(id=name, ordered=True), name) for name in names]
-    for run in runs:
-        run.wait_in(WAIT)
+    runs = []
+    for name in names:
+        runs.append(stage.send(envelope(id=name, ordered=True), name))
+        runs[-1].wait_in(WAIT)  # it has its number
     assert [callback.message_id for callback in stage.parked()] == names
 
     stage.connect("c1")

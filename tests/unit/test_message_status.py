@@ -26,6 +26,7 @@ class FakeRuns:
         self.stopped: list[dict[str, Any]] = []
         self.ends_meanwhile: dict[str, Any] | None = None
         self.pages_read = 0
+        self.described: list[str] = []
 
     def add(self, name: str, status: str = "RUNNING", *history: dict[str, Any], **more: Any) -> None:
         self.descriptions[arn(name)] = {
@@ -39,6 +40,7 @@ class FakeRuns:
         self.histories[arn(name)] = list(history)
 
     def describe_execution(self, *, executionArn: str) -> Any:  # noqa: N803
+        self.described.append(executionArn)
         if executionArn not in self.descriptions:
             error = {"Error": {"Code": "ExecutionDoesNotExist"}}
             raise ClientError(cast("Any", error), "DescribeExecution")
@@ -169,6 +171,34 @@ def test_attempts_are_counted_where_the_history_was_told_to_hide_its_data(runs: 
     runs.add("m-1", "RUNNING", entered("Resolve Connections"), hidden, wait, hidden, wait, hidden, posting, hidden)
 
     assert read_status(runs, MACHINE, "m-1").attempts == 3
+
+
+@pytest.mark.parametrize(
+    ("end", "attempts"),
+    [
+        (["Acknowledgement Wanted?", "Acknowledged Late"], 1),
+        (["Acknowledgement Wanted?", "Post And Await Acknowledgement"], 2),
+    ],
+    ids=["acknowledged late", "acknowledged in time, after a reconnect"],
+)
+def test_a_late_acknowledgement_is_no_attempt_where_the_history_hides_its_data(
+    runs: Any, end: list[str], attempts: int
+) -> None:
+    states = ["Resolve Connections", "Post And Await Acknowledgement", "Wait For Reconnect", *end]
+    runs.add("m-1", "SUCCEEDED", *map(entered, states), output='{"status": "acknowledged"}')
+
+    status = read_status(runs, MACHINE, "m-1")
+
+    assert (status.state, status.attempts) == ("acknowledged", attempts)
+
+
+def test_a_redrive_is_looked_for_only_when_the_run_has_ended(runs: Any) -> None:
+    runs.add("m-1", "FAILED")
+    runs.add("m-1-r1", "RUNNING")
+
+    read_status(runs, MACHINE, "m-1")
+
+    assert runs.described == [arn("m-1"), arn("m-1-r1")]
 
 
 def test_a_redriven_message_is_where_its_last_redrive_is(runs: Any) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ringback.names import execution_name, redrive_name
+from ringback.names import execution_name, first_name, redrive_name
 
 IDS = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=128)
 
@@ -40,6 +40,7 @@ def test_every_redrive_has_a_name_of_its_own_that_follows_from_the_one_before(me
     assert len(set(names)) == times + 1
     assert all(re.fullmatch("[A-Za-z0-9_-]{1,80}", name) for name in names)
     assert names[1:] == [f"{names[0]}-r{number}" for number in range(1, times + 1)]
+    assert {first_name(name) for name in names} == {names[0]}
 
 
 def test_a_run_that_was_started_by_hand_under_a_long_name_is_redriven_too() -> None:

@@ -2,12 +2,22 @@
 
 import threading
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from ringback import Envelope, Publisher, Recipient
-from ringback.errors import IdConflict, InvalidMessage, NotInTime, Refused, Unavailable, Undelivered
+from ringback import Envelope, Installation, Publisher, Recipient, runs
+from ringback.errors import (
+    IdConflict,
+    InvalidMessage,
+    MessageNotFound,
+    NotCancellable,
+    NotInTime,
+    Refused,
+    Unavailable,
+    Undelivered,
+)
 from ringback.publisher import MAX_BYTES_A_CALL, Result
 from ringback.status import MessageStatus, State
 from tests.builders import NOW, envelope
@@ -279,3 +289,70 @@ def test_waiting_ends_in_time(functions: FakeFunctions, monkeypatch: pytest.Monk
     with pytest.raises(NotInTime, match="waiting"):
         publisher.wait_until_delivered("m-1", timeout_seconds=30)
     assert time[0] == pytest.approx(30)
+
+
+class Looks:
+    """What status says, look after look, on a clock that moves with the sleep; the last answer is for ever."""
+
+    def __init__(self, *answers: State | None) -> None:
+        self.answers = list(answers)
+        self.time = 0.0
+        self.at: list[float] = []
+        clients: Any = SimpleNamespace(stepfunctions=None)
+        installation = Installation("here", {"DeliveryStateMachineArn": "machine"}, clients)
+        self.publisher = Publisher(installation, sleep=self.sleep, monotonic=lambda: self.time)
+
+    def sleep(self, seconds: float) -> None:
+        self.time += seconds
+
+    def status(self, message_id: str) -> MessageStatus:
+        self.at.append(self.time)
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if answer is None:
+            raise MessageNotFound(message_id)
+        return status_of(answer)
+
+
+def looking(patch: pytest.MonkeyPatch, *answers: State | None) -> Looks:
+    looks = Looks(*answers)
+    patch.setattr(looks.publisher, "status", looks.status)
+    patch.setattr(runs, "cancel", lambda *_: None)
+    return looks
+
+
+def test_a_run_may_be_seen_seconds_after_it_has_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = looking(monkeypatch, None, None, None, "waiting", "delivered")
+
+    assert looks.publisher.wait_until_delivered("m-1").state == "delivered"
+    assert looks.at == [0, 0.5, 1.5, 3.5, 7.5], "the account may describe few runs a second"
+
+
+@pytest.mark.parametrize(("timeout_seconds", "until"), [(60, 7.5), (2, 2)])
+def test_a_message_without_a_run_is_not_waited_for_to_the_end(
+    monkeypatch: pytest.MonkeyPatch, timeout_seconds: float, until: float
+) -> None:
+    looks = looking(monkeypatch, None)
+
+    with pytest.raises(MessageNotFound):
+        looks.publisher.wait_until_delivered("m-1", timeout_seconds)
+    assert looks.time == until
+
+
+def test_the_end_may_be_seen_seconds_after_a_cancel(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = looking(monkeypatch, "waiting", "waiting", "cancelled")
+
+    assert looks.publisher.cancel("m-1").state == "cancelled"
+
+
+def test_what_was_delivered_before_it_was_cancelled_is_seen_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = looking(monkeypatch, "delivering", "delivered")
+
+    with pytest.raises(NotCancellable, match="delivered"):
+        looks.publisher.cancel("m-1")
+
+
+def test_an_end_that_is_not_seen_is_not_made_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = looking(monkeypatch, "waiting")
+
+    assert looks.publisher.cancel("m-1").state == "waiting"
+    assert looks.time == 5

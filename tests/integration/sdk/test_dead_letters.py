@@ -1,15 +1,18 @@
 """Dead letters on a real queue's terms: what is read is hidden, and nothing may be lost or come twice."""
 
 import json
+import threading
 from collections import Counter
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from ringback import dead_letters
-from ringback.dead_letters import DeadLetterQueue, NewLife, Redriven, open_queue
-from ringback.errors import InvalidMessage, LetterNotFound, RingbackError
+from ringback.dead_letters import DeadLetter, DeadLetterQueue, NewLife, Redriven, open_queue
+from ringback.envelope import Envelope
+from ringback.errors import InvalidMessage, LetterNotFound, Refused, RingbackError
 from tests.builders import envelope
 from tests.integration.sdk.conftest import Place, now
 from tests.sdk import refusal
@@ -51,22 +54,126 @@ def test_looking_ends_though_letters_come_back_meanwhile(place: Place) -> None:
     assert len(list(open_again(place, hide_seconds=0).letters())) == 1
 
 
-def test_what_is_held_is_hidden_again_before_it_comes_back(place: Place) -> None:
-    for number in range(20):
+def test_what_is_held_is_hidden_again_before_it_comes_back_and_not_sooner(place: Place) -> None:
+    for number in range(40):
         place.put_letter(f"m-{number}")
     time = [0.0]
-    changes: list[int] = []
-    place.installation.clients.sqs.meta.events.register(
+    changes: list[tuple[int, int]] = []
+    events = place.installation.clients.sqs.meta.events
+    events.register(
         "before-parameter-build.sqs.ChangeMessageVisibilityBatch",
-        lambda params, **_: changes.append(params["Entries"][0]["VisibilityTimeout"]),
+        lambda params, **_: changes.append((params["Entries"][0]["VisibilityTimeout"], len(params["Entries"]))),
     )
     letters = open_again(place, monotonic=lambda: time[0], hide_seconds=30).letters()
-    next(letters)
 
-    time[0] = 11
+    next(letters)
+    for seconds in (15, 21, 29):
+        time[0] = seconds
+        for _ in range(10):
+            next(letters)
+    hidden_again = list(changes)
     list(letters)
 
-    assert changes == [30, 0, 0]
+    # The first ten at 21 seconds; the second ten, hidden at 15, are good until 45.
+    assert hidden_again == [(30, 10)]
+    assert changes[1:] == [(0, 10)] * 4
+
+
+def test_the_more_are_read_the_longer_they_are_hidden(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dead_letters, "_LETTERS_A_SECOND", 10)
+    for number in range(30):
+        place.put_letter(f"m-{number}")
+    hidden_for: list[int] = []
+    place.installation.clients.sqs.meta.events.register(
+        "before-parameter-build.sqs.ReceiveMessage",
+        lambda params, **_: hidden_for.append(params["VisibilityTimeout"]),
+    )
+
+    assert len(list(open_again(place).letters())) == 30
+
+    assert hidden_for[:3] == [120, 121, 122]
+    assert dead_letters.HIDE_SECONDS + dead_letters.MAX_HIDDEN / 100 < 30 * 60, "a killed command hides for minutes"
+
+
+def unasked(error: str | None = None) -> tuple[Any, Any]:
+    """What SQS answers, without moto: nothing, or an error. For botocore's event `before-call`."""
+    if error is None:
+        return SimpleNamespace(status_code=200), {}
+    return SimpleNamespace(status_code=400), {"Error": {"Code": error, "Message": ""}}
+
+
+def test_reading_goes_on_while_the_queue_counts_letters(place: Place, queue: DeadLetterQueue) -> None:
+    for number in range(15):
+        place.put_letter(f"m-{number}")
+    looks = 0
+
+    def nothing_at_first(**_: Any) -> Any:
+        # SQS may say so of a queue that holds letters: it does not ask all of its servers.
+        nonlocal looks
+        looks += 1
+        return unasked() if looks % 4 else None
+
+    place.installation.clients.sqs.meta.events.register("before-call.sqs.ReceiveMessage", nothing_at_first)
+
+    assert len(list(queue.letters())) == 15
+
+
+def test_a_queue_that_counts_what_nobody_gets_does_not_hold_up_for_ever(place: Place, queue: DeadLetterQueue) -> None:
+    place.put_letter()
+    nothing: Any = lambda **_: unasked()  # noqa: E731
+    place.installation.clients.sqs.meta.events.register("before-call.sqs.ReceiveMessage", nothing)
+
+    assert list(queue.letters()) == []
+
+
+@pytest.mark.parametrize("says_so", [True, False], ids=["short poll", "long poll"])
+def test_where_sqs_hides_no_more_reading_ends_with_a_reason(
+    place: Place,
+    queue: DeadLetterQueue,
+    monkeypatch: pytest.MonkeyPatch,
+    says_so: bool,  # noqa: FBT001
+) -> None:
+    monkeypatch.setattr(dead_letters, "MAX_HIDDEN", 20)
+    for number in range(35):
+        place.put_letter(f"m-{number}")
+    looks = 0
+
+    def limited(**_: Any) -> Any:
+        nonlocal looks
+        looks += 1
+        if looks <= 2:
+            return None
+        return unasked("OverLimit") if says_so else unasked()
+
+    events = place.installation.clients.sqs.meta.events
+    events.register("before-call.sqs.ReceiveMessage", limited)
+    seen: list[DeadLetter] = []
+    with pytest.raises(Refused, match="120,000"):
+        seen.extend(queue.letters())
+    events.unregister("before-call.sqs.ReceiveMessage", limited)
+
+    assert looks == 3
+    assert len(place.bodies()) == 35
+
+
+def test_letters_are_let_go_by_several_calls_at_once_though_one_fails(
+    place: Place, queue: DeadLetterQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(40):
+        place.put_letter(f"m-{number}")
+    calls: list[str] = []
+
+    def fail_first(**_: Any) -> Any:
+        calls.append(threading.current_thread().name)
+        return unasked("InvalidAddress") if len(calls) == 1 else None
+
+    events = place.installation.clients.sqs.meta.events
+    events.register("before-call.sqs.ChangeMessageVisibilityBatch", fail_first)
+    list(queue.letters())
+
+    assert len(calls) == 4
+    assert threading.current_thread().name not in calls
+    assert len(place.bodies()) == 30
 
 
 def test_a_letter_says_what_the_state_machine_wrote(place: Place, queue: DeadLetterQueue) -> None:
@@ -348,6 +455,76 @@ def test_what_ingest_could_not_take_goes_back_as_it_came_under_an_id(place: Plac
         envelope(id=letters[json.dumps(envelope(id=None))]),
     ]
     assert place.bodies(INGEST) == []
+
+
+EVENT = {
+    "version": "0",
+    "id": "17793124-05d4-b198-2fde-7ededc63b103",
+    "detail-type": "ringback.message",
+    "source": "shop",
+    "account": "123456789012",
+    "time": "2030-01-31T12:00:00Z",
+    "region": "eu-central-1",
+    "resources": [],
+}
+EVENTBRIDGE = {
+    "RULE_ARN": "arn:aws:events:eu-central-1:123456789012:rule/bus/rule",
+    "TARGET_ARN": "arn:aws:sqs:eu-central-1:123456789012:Messages",
+    "ERROR_CODE": "NO_PERMISSIONS",
+    "ERROR_MESSAGE": "not allowed",
+    "RETRY_ATTEMPTS": "0",
+}
+
+
+def test_of_an_event_that_was_set_aside_the_detail_goes_back(place: Place, ingest: DeadLetterQueue) -> None:
+    message, nameless = envelope(id="m-1"), {k: v for k, v in envelope().items() if k != "id"}
+    place.put(json.dumps({**EVENT, "detail": message}), queue=INGEST, **EVENTBRIDGE)
+    place.put(json.dumps({**EVENT, "detail": nameless}), queue=INGEST, **EVENTBRIDGE)
+    letters = {letter.message_id: letter for letter in ingest.letters()}
+
+    assert letters.keys() == {"m-1", None}
+    assert (letters["m-1"].reason, letters["m-1"].cause) == ("NotTaken", "not allowed")
+    assert ingest.redrive({"m-1", letters[None].letter_id}).counts == {"redriven": 2}
+
+    back = place.take("IngestQueueUrl")
+    assert [each.get("MessageAttributes", {}) for each in back] == [{}, {}]
+    assert sorted((json.loads(each["Body"]) for each in back), key=lambda each: each["id"] != "m-1") == [
+        message,
+        {**nameless, "id": letters[None].letter_id},
+    ]
+
+
+def test_a_detail_that_is_no_envelope_goes_back_to_be_refused_with_a_reason(
+    place: Place, ingest: DeadLetterQueue
+) -> None:
+    place.put(json.dumps({**EVENT, "detail": "text"}), queue=INGEST, **EVENTBRIDGE)
+
+    assert ingest.redrive().counts == {"redriven": 1}
+    assert place.bodies("IngestQueueUrl") == ['"text"']
+
+
+def test_only_attributes_that_are_read_go_back(place: Place, ingest: DeadLetterQueue) -> None:
+    given = {"user": "ana", "context": "chat", "contextId": "42", "id": "m-1", "ttlSeconds": "60"}
+    payload = json.dumps({"detail-type": "a payload may look like an event", "detail": 1})
+    place.put(payload, queue=INGEST, **given, contentType="text/plain", reason="why", ERROR_CODE="x")
+    # Without a recipient the body is the whole envelope, and attributes say nothing.
+    place.put(json.dumps(envelope(id="m-2")), queue=INGEST, id="m-3", traceparent="00-1-2-3")
+
+    assert {letter.message_id for letter in ingest.letters()} == {"m-1", "m-2"}
+    ingest.redrive()
+
+    back = {message["Body"]: message.get("MessageAttributes", {}) for message in place.take("IngestQueueUrl")}
+    assert {name: value["StringValue"] for name, value in back[payload].items()} == {
+        **given,
+        "contentType": "text/plain",
+    }
+    assert back[json.dumps(envelope(id="m-2"))] == {}
+
+
+def test_every_field_of_a_message_may_come_as_an_attribute() -> None:
+    fields = {str(field.alias or name) for name, field in Envelope.model_fields.items()} - {"recipient", "payload"}
+    assert fields | {"user", "context", "contextId", "contentType"} == dead_letters._INGEST_ATTRIBUTES
+    assert {"ttlSeconds", "correlationId", "traceparent"} <= dead_letters._INGEST_ATTRIBUTES
 
 
 def test_what_is_no_message_yet_has_no_life_to_renew(place: Place, ingest: DeadLetterQueue) -> None:

@@ -168,6 +168,32 @@ def test_a_missing_permission(
         assert ("on arn:aws:x" in finding.what) is says_which
 
 
+def test_a_denied_bucket_answers_without_a_word_and_is_named_all_the_same(healthy: Installation) -> None:
+    answer = refusal("", "", 403, body=b"")
+    healthy.clients.other("s3").meta.events.register("before-send.s3.HeadBucket", lambda **_: answer)
+
+    finding = the_one(healthy)
+
+    assert (finding.check, finding.what) == ("bucket", "you may not s3:ListBucket")
+    assert "allow s3:ListBucket to" in str(finding.what_to_do)
+
+
+@pytest.mark.parametrize("code", ["KMS.AccessDeniedException", "KmsAccessDenied", "KMSAccessDeniedException"])
+@pytest.mark.parametrize("says_which", [True, False], ids=["AWS names it", "AWS does not"])
+def test_a_denied_key_is_named_and_not_the_call(healthy: Installation, code: str, says_which: bool) -> None:  # noqa: FBT001
+    text = (
+        "User: x is not authorized to perform: kms:Decrypt on resource: arn:aws:kms:x because no" if says_which else ""
+    )
+    answer = refusal(code, text)
+    dynamodb: Any = healthy.clients.dynamodb
+    dynamodb.meta.events.register("before-send.dynamodb.Query", lambda **_: answer)
+
+    finding = the_one(healthy)
+
+    assert "allow kms:Decrypt to" in str(finding.what_to_do)
+    assert ("on arn:aws:kms:x" if says_which else "on the stage's key") in finding.what
+
+
 def test_who_may_not_send_is_told_what_to_be_granted(healthy: Installation, functions: HealthyFunctions) -> None:
     functions.refuses = "no"
 
