@@ -1,0 +1,51 @@
+"""What a message leaves in the logs and metrics of the deployed functions: its names, and never its payload."""
+
+import json
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+from local.demo.stage import Stage, envelope
+
+
+def lines(stage: Stage) -> Iterator[str]:
+    """Every line that the functions have logged."""
+    logs = stage.installation.clients.logs
+    for groups in logs.get_paginator("describe_log_groups").paginate():
+        for group in groups["logGroups"]:
+            for page in logs.get_paginator("filter_log_events").paginate(logGroupName=group["logGroupName"]):
+                yield from (line for event in page["events"] for line in event["message"].splitlines())
+
+
+def records(stage: Stage, correlation_id: str) -> list[dict[str, Any]]:
+    """The records of everything that was done for this correlation id."""
+    return [json.loads(line) for line in lines(stage) if line.startswith("{") and correlation_id in line]
+
+
+def test_a_correlation_id_and_a_trace_lead_through_runs_logs_metrics_and_frames(stage: Stage, user: str) -> None:
+    correlation_id, secret = f"order-{uuid.uuid4()}", f"secret-{uuid.uuid4()}"
+    trace = f"00-{uuid.uuid4().hex}-b7ad6b7169203331-01"
+    message = envelope(user, secret, correlationId=correlation_id, traceparent=trace)
+    arn = stage.runs.start(message)
+    stage.runs.await_waiting(arn)
+    client = stage.client(user)
+    with stage.connected(client):
+        frame = client.await_message(message["id"])
+        stage.runs.await_end(arn)
+    assert (frame.body["correlationId"], frame.body["traceparent"]) == (correlation_id, trace)
+
+    def delivered() -> list[dict[str, Any]] | None:
+        found = records(stage, correlation_id)
+        return found if any("Delivered" in record for record in found) else None
+
+    found = stage.until(delivered, "the metrics of the delivery")
+    assert {record["execution_arn"] for record in found} == {arn}
+    assert {record["traceparent"] for record in found} == {trace}
+    assert {record["service"] for record in found} >= {"wait_for_reconnect", "post_to_connections"}
+    (delivery,) = (record for record in found if "Delivered" in record)
+    assert delivery["_aws"]["CloudWatchMetrics"][0]["Namespace"] == "Ringback"
+    assert {"Posted", "DeliveryTime"} <= delivery.keys()
+    everything = "\n".join(lines(stage))
+    assert message["id"] in everything
+    assert secret not in everything
+    assert client.token not in everything
