@@ -5,6 +5,7 @@ Only whoever exports it or tests it imports this; the function does without.
 
 import json
 from collections.abc import Mapping
+from copy import deepcopy
 from http import HTTPStatus
 from importlib import metadata
 from typing import Any
@@ -63,7 +64,7 @@ def openapi() -> Json:
                 parameter["schema"] = {
                     key: value for key, value in parameter["schema"].items() if key not in {"title", "description"}
                 }
-    return document
+    return deepcopy(document)  # what it is put together from is there once; a reader may do with his copy as he likes
 
 
 def _schemas() -> Json:
