@@ -9,7 +9,7 @@ TOOLS := .venv/.ready node_modules/.ready
 UV_VERSION = $(shell sed -n '/^name = "uv"$$/{n;s/version = "\(.*\)"/\1/p;}' uv.lock)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup docs demo bench-fan-out test test-e2e check format synth deploy up down clean
+.PHONY: help setup docs demo bench-fan-out test test-local test-e2e check format synth deploy up down clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name what; do printf '  %-13s %s\n' "$$name" "$$what"; done
@@ -33,7 +33,10 @@ demo: $(TOOLS) ## Play the delivery scenes on the local stack, with real WebSock
 	@python -m local demo
 
 test: $(TOOLS) ## Run all quick tests: unit, contract, statemachine, integration, infrastructure
-	@pytest -n 2 --dist loadgroup tests --ignore tests/e2e
+	@pytest -n 2 --dist loadgroup tests --ignore tests/e2e --ignore tests/integration/local
+
+test-local: $(TOOLS) ## Run the tests of the local cloud: where MiniStack differs from AWS, and its corrections
+	@pytest -n 2 --dist loadgroup tests/integration/local
 
 test-e2e: $(TOOLS) ## Run the slow tests: the deployed stack on the local cloud, real sockets
 	@pytest tests/e2e
