@@ -17,7 +17,7 @@ ORDERED = 40
 PEOPLE = 20
 
 
-@SCENES.scene("a half-open client never acknowledges: it arrives after the reconnect")
+@SCENES.scene("half-open, never acknowledges: it arrives after the reconnect")
 def half_open(stage: Stage, found: Finding) -> None:
     """API Gateway takes a post for a dead socket. Only the client's word counts with `ack: client`."""
     user = f"olga-{uuid.uuid4()}"
@@ -38,7 +38,7 @@ def half_open(stage: Stage, found: Finding) -> None:
     found.expect(run.output and run.output["status"] == "acknowledged", "the client's acknowledgement ended it")
 
 
-@SCENES.scene("ordered messages, drops, and one taken back: nobody waits for its number")
+@SCENES.scene("ordered, with drops; one taken back, and nobody waits for it")
 def in_order(stage: Stage, found: Finding) -> None:
     """Numbers without a gap; the client puts the frames right, and is told of the one that will not come."""
     user = f"pia-{uuid.uuid4()}"
@@ -104,7 +104,7 @@ def redriven(stage: Stage, found: Finding) -> None:
     found.expect(not left, "and is a dead letter no more")
 
 
-@SCENES.scene("over HTTP: sent, looked up while it waits, taken back; one id is one message")
+@SCENES.scene("over HTTP: sent, looked up, taken back; a conflict is a 409")
 def over_http(stage: Stage, found: Finding) -> None:
     """What any backend can do with a token and curl."""
     backend = Backend.of(stage.installation, stage.keys)
@@ -123,7 +123,7 @@ def over_http(stage: Stage, found: Finding) -> None:
     found.expect(Backend(backend.url, None).send(message).status == 401, "nobody gets in without a token")
 
 
-@SCENES.scene("fan-out to a conversation: one is left out, one has gone and waits")
+@SCENES.scene("fan-out to a conversation: one left out, one gone who waits")
 def to_many(stage: Stage, found: Finding) -> None:
     """One run for many people; with `durable`, whoever missed it gets a delivery of their own."""
     place = {"context": "chat", "contextId": uuid.uuid4().hex[:8]}
