@@ -34,14 +34,15 @@ def test_a_correlation_id_and_a_trace_lead_through_runs_logs_metrics_and_frames(
         stage.runs.await_end(arn)
     assert (frame.body["correlationId"], frame.body["traceparent"]) == (correlation_id, trace)
 
-    def delivered() -> list[dict[str, Any]] | None:
+    def both_tasks() -> list[dict[str, Any]] | None:
         found = records(stage, correlation_id)
-        return found if any("Delivered" in record for record in found) else None
+        return (
+            found if {record["service"] for record in found} >= {"wait_for_reconnect", "post_to_connections"} else None
+        )
 
-    found = stage.until(delivered, "the metrics of the delivery")
+    found = stage.until(both_tasks, "the metrics of the wait and of the delivery")
     assert {record["execution_arn"] for record in found} == {arn}
     assert {record["traceparent"] for record in found} == {trace}
-    assert {record["service"] for record in found} >= {"wait_for_reconnect", "post_to_connections"}
     (delivery,) = (record for record in found if "Delivered" in record)
     assert delivery["_aws"]["CloudWatchMetrics"][0]["Namespace"] == "Ringback"
     assert {"Posted", "DeliveryTime"} <= delivery.keys()
