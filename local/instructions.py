@@ -23,6 +23,10 @@ Message bus             {installation.message_bus_name}
 Dead letter queue       {installation.dead_letter_queue_url}
 … of ingest             {installation.ingest_dead_letter_queue_url}
 
+The command that a backend uses, for example to see whether all is well:
+
+{settings.TOOLS / "ringback"} doctor --local
+
 A client. The token can also travel as a subprotocol (-s bearer -s TOKEN), as browsers need it:
 
 {client_command(installation)}

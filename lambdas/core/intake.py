@@ -171,7 +171,7 @@ class Intake:
         now = self.clock.now()
         return self.take(
             [
-                _read_or_why_not(partial(read, value, fallback_id=new_id(), accepted_at=now), _id(value))
+                _read_or_why_not(partial(_read_alive, value, fallback_id=new_id(), now=now), _id(value))
                 for value in values
             ]
         )
@@ -255,6 +255,14 @@ class Intake:
         return self.seconds_left() > SECONDS_FOR_AN_ATTEMPT
 
 
+def _read_alive(value: Any, *, fallback_id: str, now: datetime) -> Accepted:
+    """Read an envelope from someone who hears the answer; one that came by queue may have expired on its way."""
+    accepted = read(value, fallback_id=fallback_id, accepted_at=now)
+    if accepted.message.expires_at <= now:
+        raise InvalidMessage("expiresAt: is over already")
+    return accepted
+
+
 def _read_or_why_not(read_it: Callable[[], Accepted], given_id: str | None = None) -> Accepted | Answer:
     try:
         return read_it()
@@ -272,7 +280,7 @@ def _id(value: Any) -> str | None:
 def _started(accepted: Accepted, start: Start) -> Answer:
     message, run = accepted.message, accepted.execution_name
     if start is Start.ID_TAKEN:
-        detail = "id: another message has it; an id names one message for one recipient"
+        detail = "id: it belongs to another message; an id names one message, with one content, for one recipient"
         return Answer(Status.CONFLICT, message.id, detail=detail, message=message)
     status = Status.STARTED if start is Start.STARTED else Status.DUPLICATE
     return Answer(status, message.id, run, message=message)

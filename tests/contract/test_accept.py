@@ -48,7 +48,7 @@ def test_every_message_gets_its_answer_in_their_order(stage: Stage, outside: Out
         {
             "id": "m-2",
             "status": "conflict",
-            "detail": "id: another message has it; an id names one message for one recipient",
+            "detail": "id: it belongs to another message; an id names one message, with one content, for one recipient",
         },
         {"id": "m-5", "status": "invalid", "detail": "ack: Input should be 'none' or 'client'"},
         {"id": "m-6", "status": "unavailable", "detail": "StartExecution: ThrottlingException"},
@@ -62,6 +62,16 @@ def test_every_message_gets_its_answer_in_their_order(stage: Stage, outside: Out
         "Rejected": 1,
         "Errors": 1,
     }
+
+
+@pytest.mark.parametrize("expires_at", ["2030-01-31T12:00:00Z", "2020-01-01T00:00:00Z"])
+def test_who_hears_the_answer_is_told_that_a_message_comes_too_late(
+    stage: Stage, outside: Outside, expires_at: str
+) -> None:
+    (result,) = call(stage, envelope(expiresAt=expires_at, track=True))
+
+    assert result == {"id": "m-1", "status": "invalid", "detail": "expiresAt: is over already"}
+    assert outside.deliveries.runs == {}
 
 
 def test_a_missing_id_is_made_up_and_answered(stage: Stage, outside: Outside) -> None:
