@@ -280,7 +280,7 @@ def _id(value: Any) -> str | None:
 def _started(accepted: Accepted, start: Start) -> Answer:
     message, run = accepted.message, accepted.execution_name
     if start is Start.ID_TAKEN:
-        detail = "id: it belongs to another message; an id names one message, with one content, for one recipient"
+        detail = "id: another message has it; an id names one content for one recipient"
         return Answer(Status.CONFLICT, message.id, detail=detail, message=message)
     status = Status.STARTED if start is Start.STARTED else Status.DUPLICATE
     return Answer(status, message.id, run, message=message)

@@ -276,7 +276,7 @@ _OPERATIONS: Mapping[str, Json] = {
             **_problems(
                 **_BODY_PROBLEMS,
                 INVALID_MESSAGE="recipient.user: is missing",
-                ID_CONFLICT="id: it belongs to another message; an id names one message, with one content, for one recipient",
+                ID_CONFLICT="id: another message has it; an id names one content for one recipient",
                 TOO_LARGE="payload: the frame would be 131100 bytes, and API Gateway takes 131072",
             ),
         },

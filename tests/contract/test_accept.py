@@ -48,7 +48,7 @@ def test_every_message_gets_its_answer_in_their_order(stage: Stage, outside: Out
         {
             "id": "m-2",
             "status": "conflict",
-            "detail": "id: it belongs to another message; an id names one message, with one content, for one recipient",
+            "detail": "id: another message has it; an id names one content for one recipient",
         },
         {"id": "m-5", "status": "invalid", "detail": "ack: Input should be 'none' or 'client'"},
         {"id": "m-6", "status": "unavailable", "detail": "StartExecution: ThrottlingException"},

@@ -108,7 +108,7 @@ def test_an_id_that_another_message_has_is_rejected(
     assert take(stage, queue_record(taken)) == []
 
     assert json.loads(deliveries.runs["m-1"])["payload"] == "first"
-    assert kept(dead_letters) == [(taken, "id: it belongs to another message; an id names one message, with one content, for one recipient")]
+    assert kept(dead_letters) == [(taken, "id: another message has it; an id names one content for one recipient")]
     assert stage.metrics() == {"Accepted": 1, "Conflicts": 1}
 
 

@@ -332,7 +332,7 @@ def test_another_message_with_the_id_in_one_batch_is_a_conflict(online: World, o
     first, second = online.take(accepted(), accepted(**other))
 
     assert (first.status, second.status) == (Status.DELIVERED, Status.CONFLICT)
-    assert second.detail == "id: it belongs to another message; an id names one message, with one content, for one recipient"
+    assert second.detail == "id: another message has it; an id names one content for one recipient"
     assert online.received() == [["m-1"]]
 
 
