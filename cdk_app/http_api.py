@@ -1,13 +1,12 @@
 """The HTTP API: what backends send messages through, and ask what became of them."""
 
-import json
-
-from aws_cdk import ArnFormat, Stack
+from aws_cdk import Stack
 from aws_cdk import aws_apigatewayv2 as api
 from aws_cdk import aws_apigatewayv2_authorizers as authorizers
 from aws_cdk import aws_apigatewayv2_integrations as integrations
 from constructs import Construct
 
+from cdk_app.api_stages import make_stage
 from cdk_app.functions import Handler
 from cdk_app.logs import LogGroups
 from cdk_app.settings import HttpApiSettings, StageSettings
@@ -81,26 +80,13 @@ class HttpApi(Construct):
             authorizer=authorizer,
             authorization_scopes=scopes,
         )
-        api.CfnStage(
+        make_stage(
             self,
-            "Stage",
             api_id=self.api.api_id,
-            stage_name=_STAGE,
-            auto_deploy=True,
-            default_route_settings=api.CfnStage.RouteSettingsProperty(
-                throttling_rate_limit=settings.throttling_rate_per_second,
-                throttling_burst_limit=settings.throttling_burst,
-                detailed_metrics_enabled=True,
-            ),
-            access_log_settings=api.CfnStage.AccessLogSettingsProperty(
-                destination_arn=stack.format_arn(
-                    service="logs",
-                    resource="log-group",
-                    resource_name=log_groups.make(self, "AccessLog").log_group_name,
-                    arn_format=ArnFormat.COLON_RESOURCE_NAME,
-                ),
-                format=json.dumps(_ACCESS_LOG),
-            ),
+            name=_STAGE,
+            settings=settings,
+            log_group=log_groups.make(self, "AccessLog"),
+            log_line=_ACCESS_LOG,
         )
 
     @property

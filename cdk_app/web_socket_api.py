@@ -3,7 +3,7 @@
 import json
 from urllib.parse import urlsplit
 
-from aws_cdk import ArnFormat, RemovalPolicy, Stack, Token
+from aws_cdk import RemovalPolicy, Stack, Token
 from aws_cdk import aws_apigateway as rest
 from aws_cdk import aws_apigatewayv2 as api
 from aws_cdk import aws_apigatewayv2_authorizers as authorizers
@@ -12,6 +12,7 @@ from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from cdk_app import findings
+from cdk_app.api_stages import make_stage
 from cdk_app.functions import Handler
 from cdk_app.logs import LogGroups
 from cdk_app.settings import StageSettings
@@ -58,26 +59,13 @@ class WebSocketApi(Construct):
             route_selection_expression="$request.body.action",
         )
         self.access_log = log_groups.make(self, "AccessLog")
-        stage = api.CfnStage(  # the L2 stage takes log settings only as an interface, which Python would implement
+        stage = make_stage(
             self,
-            "Stage",
             api_id=self.api.api_id,
-            stage_name=self._stage_name,
-            auto_deploy=True,
-            default_route_settings=api.CfnStage.RouteSettingsProperty(
-                throttling_rate_limit=settings.throttling_rate_per_second,
-                throttling_burst_limit=settings.throttling_burst,
-                detailed_metrics_enabled=True,
-            ),
-            access_log_settings=api.CfnStage.AccessLogSettingsProperty(
-                destination_arn=Stack.of(self).format_arn(
-                    service="logs",
-                    resource="log-group",
-                    resource_name=self.access_log.log_group_name,
-                    arn_format=ArnFormat.COLON_RESOURCE_NAME,
-                ),
-                format=json.dumps(_ACCESS_LOG),
-            ),
+            name=self._stage_name,
+            settings=settings,
+            log_group=self.access_log,
+            log_line=_ACCESS_LOG,
         )
         if settings.create_api_gateway_log_role:
             stage.node.add_dependency(_LogRole(self, "LogRole"))

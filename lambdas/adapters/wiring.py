@@ -1,5 +1,7 @@
 """The intake on AWS, for the three functions that messages come in through."""
 
+from typing import Any
+
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from lambdas import settings
@@ -7,7 +9,7 @@ from lambdas.adapters.management_api import ManagementApi
 from lambdas.adapters.runs import DeliveryMachine
 from lambdas.adapters.tables import ConnectionTable, SequenceTable
 from lambdas.core.clock import SystemClock
-from lambdas.core.intake import Intake
+from lambdas.core.intake import Answer, Intake
 
 
 def intake(environment: settings.Intake, context: LambdaContext) -> Intake:
@@ -21,3 +23,14 @@ def intake(environment: settings.Intake, context: LambdaContext) -> Intake:
         clock=SystemClock(),
         seconds_left=lambda: context.get_remaining_time_in_millis() / 1000,
     )
+
+
+def result(answer: Answer, machine: DeliveryMachine) -> dict[str, Any]:
+    """An answer as the caller gets it."""
+    fields = {
+        "id": answer.id,
+        "status": answer.status.value,
+        "executionArn": machine.execution_arn(answer.execution_name) if answer.execution_name else None,
+        "detail": answer.detail,
+    }
+    return {name: value for name, value in fields.items() if value is not None}

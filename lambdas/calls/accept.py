@@ -9,7 +9,6 @@ from lambdas import settings
 from lambdas.adapters import wiring
 from lambdas.adapters.runs import DeliveryMachine
 from lambdas.core.errors import InvalidMessage
-from lambdas.core.intake import Answer
 from lambdas.observability import count_intake, instrumented
 
 MAX_MESSAGES = 100
@@ -26,15 +25,4 @@ def handler(event: Any, context: LambdaContext) -> dict[str, Any]:
     answers = intake.take_values(values, new_id=lambda: str(uuid.uuid4()))
     count_intake(intake, answers)
     machine = DeliveryMachine(environment.delivery_state_machine_arn)
-    return {"results": [result(answer, machine) for answer in answers]}
-
-
-def result(answer: Answer, machine: DeliveryMachine) -> dict[str, Any]:
-    """An answer as the caller gets it."""
-    fields = {
-        "id": answer.id,
-        "status": answer.status.value,
-        "executionArn": machine.execution_arn(answer.execution_name) if answer.execution_name else None,
-        "detail": answer.detail,
-    }
-    return {name: value for name, value in fields.items() if value is not None}
+    return {"results": [wiring.result(answer, machine) for answer in answers]}

@@ -219,8 +219,34 @@ def post_frame(
     Raises:
         InvalidMessage: API Gateway finds it too large.
     """
-    results = {target.connection_id: PostResult.GONE for target in targets}
-    pending = _still_open(targets, connections, sockets, clock)
+    still_open = _still_open(targets, connections, sockets, clock)
+    results = post_in_rounds(
+        still_open,
+        lambda pending: at_once(lambda target: sockets.post(target, frame), pending),
+        forget=lambda gone: _forget(gone, connections),
+        clock=clock,
+        again_after=again_after,
+    )
+    receipt = Receipt()
+    for target in targets:
+        receipt.of(results.get(target.connection_id, PostResult.GONE)).append(target.connection_id)
+    return receipt
+
+
+def post_in_rounds(
+    targets: Sequence[Connection],
+    post_to: Callable[[Sequence[Connection]], Sequence[PostResult]],
+    *,
+    forget: Callable[[Connection], object],
+    clock: Clock,
+    again_after: Sequence[float] = POST_AGAIN_AFTER_SECONDS,
+) -> dict[str, PostResult]:
+    """Post to all of these, and again after each pause to those where that may help; the last results, by connection.
+
+    What is gone is forgotten, unless it is so young that its handshake may not have ended.
+    """
+    results: dict[str, PostResult] = {}
+    pending = list(targets)
     for delay in (0.0, *again_after):
         if not pending:
             break
@@ -229,19 +255,15 @@ def post_frame(
         # Their age when the post is made: by the time of the answer a handshake may have ended.
         now = clock.now()
         young = {target.connection_id for target in pending if target.is_young(now)}
-        answers = at_once(lambda target: sockets.post(target, frame), pending)
         again = []
-        for target, result in zip(pending, answers, strict=True):
+        for target, result in zip(pending, post_to(pending), strict=True):
             results[target.connection_id] = result
             if result is PostResult.GONE and target.connection_id not in young:
-                _forget(target, connections)
+                forget(target)
             elif result is not PostResult.POSTED:
                 again.append(target)
         pending = again
-    receipt = Receipt()
-    for connection_id, result in results.items():
-        receipt.of(result).append(connection_id)
-    return receipt
+    return results
 
 
 def park_for_reconnect(

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from lambdas.core import presence
 from lambdas.core.authorization import MAX_USER_LENGTH, attribute_text, is_identifier
-from lambdas.core.delivery import POST_AGAIN_AFTER_SECONDS, at_once
+from lambdas.core.delivery import at_once, post_in_rounds
 from lambdas.core.errors import InvalidMessage, MessageExpired, ServiceUnavailable, StoreUnavailable
 from lambdas.core.frames import message_frame
 from lambdas.core.model import MAX_REASON, Connection, Message, timestamp, utc
@@ -403,26 +403,15 @@ def _post(
     now = clock.now()
     over = [target for target in targets if not target.is_open(now)]
     _each(over, lambda target: presence.end(target, connections=connections, sockets=sockets, clock=clock))
-    pending = [target for target in targets if target.is_open(now)]
     gone: list[Connection] = []
-    for delay in (0.0, *POST_AGAIN_AFTER_SECONDS):
-        if not pending:
-            break
-        if delay:
-            clock.sleep(delay)
-        now = clock.now()
-        young = {target.connection_id for target in pending if target.is_young(now)}
-        answers = poster.post(
+
+    def post_to(pending: Sequence[Connection]) -> list[PostResult]:
+        return poster.post(
             [Post(target.endpoint, target.connection_id, frame_of(target.recipient.user)) for target in pending]
         )
-        again = []
-        for target, result in zip(pending, answers, strict=True):
-            results[target.connection_id] = result
-            if result is PostResult.GONE and target.connection_id not in young:
-                gone.append(target)
-            elif result is not PostResult.POSTED:
-                again.append(target)
-        pending = again
+
+    still_open = [target for target in targets if target.is_open(now)]
+    results |= post_in_rounds(still_open, post_to, forget=gone.append, clock=clock)
     _each(gone, lambda target: _forget(target, connections))
     return results
 

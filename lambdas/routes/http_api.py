@@ -55,7 +55,7 @@ def send_messages() -> Response[str]:
     count_intake(intake, answers)
     machine = DeliveryMachine(environment.delivery_state_machine_arn)
     if values is not None:
-        return _json(HTTPStatus.OK, {"results": [_result(answer, machine) for answer in answers]})
+        return _json(HTTPStatus.OK, {"results": [wiring.result(answer, machine) for answer in answers]})
     return _one(answers[0], machine, size)
 
 
@@ -126,21 +126,11 @@ def _one(answer: Answer, machine: DeliveryMachine, size: int) -> Response[str]:
         case Status.UNAVAILABLE:
             raise problems.unavailable(named)
     response = _json(
-        HTTPStatus.OK if answer.status is Status.DUPLICATE else HTTPStatus.ACCEPTED, _result(answer, machine)
+        HTTPStatus.OK if answer.status is Status.DUPLICATE else HTTPStatus.ACCEPTED, wiring.result(answer, machine)
     )
     if answer.execution_name and answer.id:
         response.headers["Location"] = f"/messages/{quote(answer.id, safe='')}"
     return response
-
-
-def _result(answer: Answer, machine: DeliveryMachine) -> dict[str, Any]:
-    result = {
-        "id": answer.id,
-        "status": answer.status.value,
-        "executionArn": machine.execution_arn(answer.execution_name) if answer.execution_name else None,
-        "detail": answer.detail,
-    }
-    return {name: value for name, value in result.items() if value is not None}
 
 
 def _fan_out(body: dict[str, Any], size: int) -> tuple[str, str]:

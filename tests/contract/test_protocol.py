@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 import docs.generate
+from lambdas.adapters import wiring
 from lambdas.adapters.runs import DeliveryMachine
-from lambdas.calls import accept
 from lambdas.core import endings
 from lambdas.core.errors import InvalidMessage
 from lambdas.core.frames import batch_frames, direct_frame, message_frame
@@ -136,7 +136,7 @@ def test_accept_takes_and_answers_what_is_documented() -> None:
         AcceptRequest.model_validate({"messages": [envelope()] * 101}, by_alias=True, by_name=False)
     machine = DeliveryMachine("arn:aws:states:eu-central-1:123456789012:stateMachine:Delivery")
     answers = [Answer(status, "m-1", "m-1", "detail") for status in Status] + [Answer(Status.INVALID, None)]
-    answered = {"results": [accept.result(answer, machine) for answer in answers]}
+    answered = {"results": [wiring.result(answer, machine) for answer in answers]}
 
     validator("accept-answer").validate(answered)
     read = AcceptAnswer.model_validate(answered, by_alias=True, by_name=False)
