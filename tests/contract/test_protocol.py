@@ -12,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 import docs.generate
 from lambdas.adapters import wiring
 from lambdas.adapters.runs import DeliveryMachine
+from lambdas.calls import accept
 from lambdas.core import endings
 from lambdas.core.errors import InvalidMessage
 from lambdas.core.frames import batch_frames, direct_frame, message_frame
