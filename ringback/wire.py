@@ -41,7 +41,10 @@ class AcceptResult(_Wire):
         ),
     ]
     execution_arn: Annotated[str | SkipJsonSchema[None], Field(description="The run that carries it.")] = None
-    detail: Annotated[str | SkipJsonSchema[None], Field(description="What is wrong, and what to do about it.")] = None
+    detail: Annotated[
+        str | SkipJsonSchema[None],
+        Field(description="What is wrong, or was not delivered when it came before, and what to do about it."),
+    ] = None
 
 
 class AcceptAnswer(_Wire):

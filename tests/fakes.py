@@ -216,7 +216,7 @@ class FakeSockets:
 
 @dataclass
 class FakeDeliveries:
-    """Deliveries: the runs that were started, by name. Those that have not ``ended`` are still running."""
+    """Deliveries: the runs that were started, by name. Those that have not ``ended``, undelivered, still run."""
 
     runs: dict[str, str] = field(default_factory=dict)
     unreachable: set[str] = field(default_factory=set)
@@ -228,7 +228,9 @@ class FakeDeliveries:
         there = self.runs.setdefault(name, envelope_json)
         if there == envelope_json and name not in self.ended:
             return Start.STARTED
-        return Start.DUPLICATE if same_message(there, envelope_json) else Start.ID_TAKEN
+        if not same_message(there, envelope_json):
+            return Start.ID_TAKEN
+        return Start.UNDELIVERED if name in self.ended else Start.DUPLICATE
 
 
 @dataclass

@@ -13,6 +13,7 @@ from lambdas.adapters import aws
 from lambdas.core.intake import same_message
 from lambdas.core.ports import Start
 
+_UNDELIVERED = frozenset({"FAILED", "TIMED_OUT", "ABORTED"})
 # How long after the start of a run its own start may be answered.
 _ANSWERED_WITHIN = timedelta(seconds=2)
 # What Step Functions says of a token whose state has ended: it timed out, was completed before, or its run is over.
@@ -48,8 +49,10 @@ class DeliveryMachine:
             except ClientError as error:
                 if aws.code(error) != "ExecutionAlreadyExists":
                     raise
-                there = self.input_of(self.execution_arn(name))
-                return Start.DUPLICATE if same_message(there, envelope_json) else Start.ID_TAKEN
+                there = aws.step_functions().describe_execution(executionArn=self.execution_arn(name))
+                if not same_message(there["input"], envelope_json):
+                    return Start.ID_TAKEN
+                return Start.UNDELIVERED if there["status"] in _UNDELIVERED else Start.DUPLICATE
         return Start.DUPLICATE if _started_before(answer) else Start.STARTED
 
     def execution_arn(self, name: str) -> str:

@@ -282,6 +282,9 @@ def _started(accepted: Accepted, start: Start) -> Answer:
     if start is Start.ID_TAKEN:
         detail = "id: another message has it; an id names one content for one recipient"
         return Answer(Status.CONFLICT, message.id, detail=detail, message=message)
+    if start is Start.UNDELIVERED:
+        detail = "it came before and was not delivered: ask its status, and redrive it or give it another id"
+        return Answer(Status.DUPLICATE, message.id, run, detail, message)
     status = Status.STARTED if start is Start.STARTED else Status.DUPLICATE
     return Answer(status, message.id, run, message=message)
 

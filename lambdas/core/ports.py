@@ -168,6 +168,8 @@ class Start(Enum):
 
     STARTED = auto()
     DUPLICATE = auto()
+    UNDELIVERED = auto()
+    """A duplicate of a message whose run has ended without delivering it."""
     ID_TAKEN = auto()
 
 

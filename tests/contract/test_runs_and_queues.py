@@ -90,12 +90,12 @@ def test_a_name_that_is_taken_starts_nothing(started: Started, again: str, answe
 @pytest.mark.parametrize(
     ("again", "answer"),
     [
-        pytest.param('{"payload":1}', Start.DUPLICATE, id="the very same start"),
-        pytest.param('{"payload":1,"ttlSeconds":60}', Start.DUPLICATE, id="its life said otherwise"),
+        pytest.param('{"payload":1}', Start.UNDELIVERED, id="the very same start"),
+        pytest.param('{"payload":1,"ttlSeconds":60}', Start.UNDELIVERED, id="its life said otherwise"),
         pytest.param('{"payload":2}', Start.ID_TAKEN, id="another message"),
     ],
 )
-def test_a_name_stays_taken_when_its_run_has_ended(started: Started, again: str, answer: Start) -> None:
+def test_a_name_stays_taken_when_its_run_has_ended_undelivered(started: Started, again: str, answer: Start) -> None:
     started.deliveries.start("m-1", '{"payload":1}')
     started.end("m-1")
 

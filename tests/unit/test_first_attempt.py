@@ -344,7 +344,8 @@ def test_an_id_that_a_run_has_is_a_duplicate_or_a_conflict_as_long_as_the_name_i
     world.deliveries.ended = {"m-1"} if ended else set()
     again = read(envelope(track=True, ttlSeconds=60), fallback_id="-", accepted_at=NOW + timedelta(seconds=5))
 
-    assert world.take(again) == [Answer(Status.DUPLICATE, "m-1", "m-1")]
+    undelivered = "it came before and was not delivered: ask its status, and redrive it or give it another id"
+    assert world.take(again) == [Answer(Status.DUPLICATE, "m-1", "m-1", undelivered if ended else None)]
     assert world.statuses(accepted(track=True, payload="other")) == ["conflict"]
 
 
