@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from functools import partial
 from itertools import islice, takewhile
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -101,7 +102,7 @@ class Redriven:
     - `refused`: it would fail again at once; ``detail`` says why
     - `conflict`: another message has the name of its next run
     - `unavailable`: a service failed; redriving it again is safe
-    - `came_back`: it was redriven a moment ago and has failed again
+    - `came_back`: it was put on the queue after this began: one that was redriven and has failed again, or a new one
     """
 
     letter_id: str
@@ -278,19 +279,19 @@ class DeadLetterQueue(ABC):
         """Send the messages of these letters again, by the letters' own ids or the messages', or of all there are.
 
         A letter is deleted after its message has been started. Doing it again, also after it was interrupted
-        anywhere, starts nothing twice.
+        anywhere, starts nothing twice. Only what was there when this began is sent again: what comes back stays.
 
         Raises:
             LetterNotFound: one of the ids was not seen; the others' letters are redriven.
         """
         summary = Summary()
         missing = set(ids or ())
-        started: set[str] = set()
-        life = life or NewLife()
+        this_pass = _Pass(self._time())
+        redrive = partial(self._redrive, life=life or NewLife(), this_pass=this_pass)
         with self._reading() as reading, ThreadPoolExecutor(_CALLS_AT_ONCE, thread_name_prefix="redrive") as pool:
-            for batch in reading.batches():
+            for batch in reading.batches(until=this_pass.until):
                 chosen = [one for one in map(self.read, batch) if ids is None or one.is_one_of(ids)]
-                for result in pool.map(partial(self._redrive, life=life, reading=reading, started=started), chosen):
+                for result in pool.map(partial(redrive, reading=reading), chosen):
                     missing -= {result.letter_id, result.message_id or ""}
                     summary.add(result)
                     if on_result:
@@ -311,12 +312,22 @@ class DeadLetterQueue(ABC):
             _Kept: it cannot be; the letter stays.
         """
 
-    def _redrive(self, letter: DeadLetter, *, life: NewLife, reading: "_Reading", started: set[str]) -> Redriven:
+    def _time(self) -> datetime:
+        """What time it is for SQS, in whole seconds: this machine's clock may say another."""
+        with aws.translated("sqs"):
+            answer = self._client.get_queue_attributes(QueueUrl=self._url, AttributeNames=["QueueArn"])
+        date = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
+        return (parsedate_to_datetime(date) if date else datetime.now(UTC)).replace(microsecond=0)
+
+    def _redrive(self, letter: DeadLetter, *, life: NewLife, reading: "_Reading", this_pass: "_Pass") -> Redriven:
         result = partial(Redriven, letter.letter_id, letter.message_id)
         if not letter.readable:
             return result("unreadable", detail="nobody can tell which message it was; it stays on the queue")
-        if letter.execution_arn in started:
+        if this_pass.has_sent(letter):
             return result("came_back", letter.execution_arn, "it was redriven a moment ago, and has failed again")
+        if letter.dead_lettered_at >= this_pass.until:
+            detail = "it came after this began: one that was redriven and has failed again, or a new one"
+            return result("came_back", letter.execution_arn, detail)
         try:
             begun = self.start(letter, life)
         except _Kept as kept:
@@ -325,8 +336,8 @@ class DeadLetterQueue(ABC):
             return result("unavailable", detail=str(error))
         except Refused as error:
             return result("refused", detail=str(error))
-        if begun.arn and begun.anew:
-            started.add(begun.arn)
+        if begun.anew:
+            this_pass.sent.add(begun.comes_back_as)
         try:
             reading.delete([letter.letter_id])
         except Unavailable as error:
@@ -389,7 +400,7 @@ class DeliveryDeadLetterQueue(DeadLetterQueue):
         with aws.translated("stepfunctions"):
             try:
                 answer = self._runs.start_execution(stateMachineArn=self._state_machine_arn, name=name, input=text)
-                return _Started(answer["executionArn"])
+                return _Started(answer["executionArn"], comes_back_as=answer["executionArn"])
             except ClientError as error:
                 if aws.code(error) != "ExecutionAlreadyExists":
                     raise
@@ -399,7 +410,7 @@ class DeliveryDeadLetterQueue(DeadLetterQueue):
             raise _Kept("unavailable", f"the run {name} cannot be seen yet; redrive it again")
         if _what_it_is(run.message) != _what_it_is(message):
             raise _Kept("conflict", f"the run {name} carries another message")
-        return _Started(there, anew=False)
+        return _Started(there, comes_back_as=there, anew=False)
 
     def _renewed(self, letter: DeadLetter, life: NewLife) -> dict[str, Any]:
         """The envelope to start again: with its id, and with an end of life that is not over."""
@@ -481,15 +492,35 @@ class IngestDeadLetterQueue(DeadLetterQueue):
                     name: {"DataType": "String", "StringValue": text} for name, text in attributes.items()
                 },
             )
-        return _Started(None)
+        return _Started(None, comes_back_as=body)
 
 
 @dataclass(frozen=True, slots=True)
 class _Started:
-    """What was sent again, and whether only now."""
+    """What was sent again, and whether only now. Should it fail, its letter is of this run, or has this body."""
 
     arn: str | None
+    comes_back_as: str
     anew: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class _Pass:
+    """One pass over what was there when it began, and what it has sent."""
+
+    began: datetime
+    sent: set[str] = field(default_factory=set)
+
+    @property
+    def until(self) -> datetime:
+        """What is younger is none of it: it began within a second."""
+        return self.began + timedelta(seconds=1)
+
+    def has_sent(self, letter: DeadLetter) -> bool:
+        """Whether this letter is of a message that was sent. A run has one letter, but many may have one body."""
+        if letter.execution_arn:
+            return letter.execution_arn in self.sent
+        return letter.body in self.sent and letter.dead_lettered_at >= self.began
 
 
 class _Kept(RingbackError):
@@ -531,10 +562,11 @@ class _Reading:
         self._deleted: set[str] = set()
         self._seen: set[str] = set()
 
-    def batches(self) -> Iterator[list[Mapping[str, Any]]]:
+    def batches(self, *, until: datetime | None = None) -> Iterator[list[Mapping[str, Any]]]:
         """Letters that were not there before, until the queue says that there are none.
 
-        Ends also when only known ones come again and again, because somebody lets them come back.
+        Ends also when only known ones come again and again, because somebody lets them come back, or only ones that
+        were put on the queue at ``until`` or later. One of these is no end: a queue is in no order.
 
         Raises:
             Refused: there are more, but SQS hides no more.
@@ -549,7 +581,8 @@ class _Reading:
             self.delete(letter["MessageId"] for letter in received if letter["MessageId"] in self._deleted)
             news = [letter for letter in received if letter["MessageId"] not in self._seen]
             self._seen.update(letter["MessageId"] for letter in news)
-            rounds_without_news = 0 if news else rounds_without_news + 1
+            is_new = any(until is None or _sent_at(letter) < until for letter in news)
+            rounds_without_news = 0 if is_new else rounds_without_news + 1
             if news:
                 yield list(news)
 

@@ -21,6 +21,7 @@ Level = Literal["ok", "warning", "problem"]
 
 _NOBODY = "ringback-doctor"  # no message, user or connection is called so
 _LOOKS_AT_ONCE = 8
+_MAKE_ANEW = "`make down`, then `make up`"  # what the local stack lacks, no deployment puts back
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +247,7 @@ def _outputs(installation: Installation) -> Iterator[Finding]:
             "stack",
             "problem",
             f"has no output {', '.join(missing)}",
-            "deploy it from the version that you have installed",
+            _MAKE_ANEW if installation.clients.is_local else "deploy it from the version that you have installed",
         )
     else:
         yield Finding("stack", "ok", f"has all {len(OUTPUTS)} outputs")
@@ -266,12 +267,10 @@ def _part(part: Part, installation: Installation, value: str) -> Finding:
             except ClientError as error:
                 if aws.code(error) not in part.absent:
                     raise
-                return Finding(
-                    part.kind,
-                    "problem",
-                    f"the {part.kind} {value} ({part.output}) is not there",
-                    "somebody deleted it: deploy the stack again; if CloudFormation sees no change, under another name",
-                )
+                what = f"the {part.kind} {value} ({part.output}) is not there"
+                deploy = "deploy the stack again; if CloudFormation sees no change, under another name"
+                what_to_do = _MAKE_ANEW if installation.clients.is_local else deploy
+                return Finding(part.kind, "problem", what, f"somebody deleted it: {what_to_do}")
     except RingbackError as error:
         return _failed(part.kind, error)
     if part.healthy and state != part.healthy:
@@ -304,7 +303,8 @@ def _triggers(installation: Installation) -> Iterator[Finding]:
             )
             yield Finding("trigger", "problem", f"{source} is {states[0].lower()}: {consequence}", what_to_do)
         else:
-            yield Finding("trigger", "problem", f"{source} calls no function: {consequence}", "deploy the stack again")
+            what_to_do = _MAKE_ANEW if clients.is_local else "deploy the stack again"
+            yield Finding("trigger", "problem", f"{source} calls no function: {consequence}", what_to_do)
 
 
 def _permissions(installation: Installation) -> Iterator[Finding]:

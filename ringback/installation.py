@@ -90,6 +90,11 @@ class Clients:
         """Clients for the local stack, which take nothing from the developer's own AWS set-up."""
         return cls(_isolated_session(), endpoint_url=endpoint_url)
 
+    @property
+    def is_local(self) -> bool:
+        """Whether they speak to the stack on this machine."""
+        return self.endpoint_url is not None
+
     def in_region(self, region: str) -> "Clients":
         """Clients with the same credentials for another region."""
         return Clients(self.session, region=region, endpoint_url=self.endpoint_url)

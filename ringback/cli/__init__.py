@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pydantic import ValidationError
 
-from ringback.cli.arguments import make_parser
+from ringback.cli.arguments import parse
 from ringback.envelope import describe
 from ringback.errors import InvalidMessage, RingbackError
 
@@ -18,7 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Answers 0 if all went as asked, 1 if not, 2 if what was typed or given makes no sense; errors are one line.
     """
-    parsed = make_parser().parse_args(arguments)
+    parsed = parse(arguments)
     try:
         code = int(parsed.run(parsed))
         sys.stdout.flush()

@@ -1,11 +1,20 @@
 """What can be typed."""
 
 import argparse
+import math
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import NoReturn
 
 from ringback.cli import dead_letters, doctor, looking, sending
-from ringback.envelope import MAX_ACK_TIMEOUT_SECONDS, MAX_TTL_SECONDS
+from ringback.envelope import (
+    MAX_ACK_TIMEOUT_SECONDS,
+    MAX_ATTEMPTS,
+    MAX_BACKOFF_BASE_SECONDS,
+    MAX_BACKOFF_CAP_SECONDS,
+    MAX_TTL_SECONDS,
+)
 from ringback.installation import DEFAULT_LOCAL_FILE, DEFAULT_STACK
 
 _EPILOG = """\
@@ -18,11 +27,27 @@ examples:
   ringback dead-letters redrive --all --ttl-seconds 3600
   ringback doctor --local
 """
+_SHORTEST_PAUSE_SECONDS = 0.5
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """The whole command line."""
-    parser = argparse.ArgumentParser(
+class _Parser(argparse.ArgumentParser):
+    """Says in one line what makes no sense; argparse writes all options before it."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with exit status 2."""
+        self.exit(2, f"{self.prog}: {message}; see `{self.prog} --help`\n")
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read what was typed; ``run`` of the answer is the command, and ``misuse`` ends it with an error of its own."""
+    parsed, unknown = _make_parser().parse_known_args(arguments)
+    if unknown:
+        parsed.misuse(f"there is no {' '.join(unknown)} here")
+    return parsed
+
+
+def _make_parser() -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = _Parser(
         prog="ringback",
         description="Sends messages with Ringback, and shows what became of them.",
         epilog=_EPILOG,
@@ -38,23 +63,22 @@ def make_parser() -> argparse.ArgumentParser:
     _connections(commands.add_parser("connections", parents=common, help="a user's open connections"))
     _dead_letters(commands.add_parser("dead-letters", help="what could not be delivered"), common)
     check = commands.add_parser("doctor", parents=common, help="check an installation: what is wrong, and what to do")
-    check.set_defaults(run=doctor.run)
+    check.set_defaults(run=doctor.run, misuse=check.error)
     return parser
 
 
 def _where() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(add_help=False)
     group = parser.add_argument_group("where Ringback is")
-    group.add_argument("--stack", help=f"the CloudFormation stack; {DEFAULT_STACK} unless told", default=DEFAULT_STACK)
+    group.add_argument("--stack", help=f"the CloudFormation stack; {DEFAULT_STACK} unless told")
     group.add_argument("--region", help="the AWS region; that of the environment or profile unless told")
     group.add_argument("--profile", help="the profile of your AWS configuration")
+    group.add_argument("--local", action="store_true", help="the stack that `make up` runs on this machine")
     group.add_argument(
-        "--local",
-        nargs="?",
+        "--local-file",
         type=Path,
-        const=DEFAULT_LOCAL_FILE,
         metavar="FILE",
-        help=f"the stack that `make up` runs on this machine, as FILE ({DEFAULT_LOCAL_FILE}) describes it",
+        help=f"the same, but as FILE describes it; {DEFAULT_LOCAL_FILE} unless told",
     )
     return parser
 
@@ -75,7 +99,8 @@ def _send(parser: argparse.ArgumentParser) -> None:
         "--file",
         type=Path,
         metavar="JSONL",
-        help="one envelope a line; a line without an id gets a new one each time: give ids, to send it again safely",
+        help="one envelope a line, - reads standard input; a line without an id gets a new one each time: give ids, to "
+        "send it again safely",
     )
     parts = parser.add_argument_group("one message by its parts")
     parts.add_argument("--user")
@@ -93,18 +118,23 @@ def _send(parser: argparse.ArgumentParser) -> None:
     parts.add_argument("--correlation-id")
     parts.add_argument("--ordered", action="store_true", default=None, help="number it among its recipient's messages")
     parts.add_argument("--track", action="store_true", default=None, help="have a run that can be looked up")
+    parts.add_argument("--max-attempts", type=int, help=f"before it is a dead letter, 1 to {MAX_ATTEMPTS}")
+    parts.add_argument(
+        "--backoff-base-seconds", type=int, help=f"the first wait at most, 1 to {MAX_BACKOFF_BASE_SECONDS}"
+    )
+    parts.add_argument("--backoff-cap-seconds", type=int, help=f"any wait at most, 1 to {MAX_BACKOFF_CAP_SECONDS}")
     one = parser.add_argument_group("with one message")
-    one.add_argument("--wait", type=float, metavar="SECONDS", help="until it is delivered; implies --track")
+    one.add_argument("--wait", type=_seconds, metavar="SECONDS", help="until it is delivered; implies --track")
     many = parser.add_argument_group("with --file")
     many.add_argument("--skip-invalid", action="store_true", help="send the rest of a file that has invalid lines")
-    many.add_argument("--concurrency", type=_positive, default=8, help="calls at once, %(default)s unless told")
+    many.add_argument("--concurrency", type=_positive, help=f"calls at once, {sending.CONCURRENCY} unless told")
     parser.set_defaults(run=sending.run, misuse=parser.error)
 
 
 def _status(parser: argparse.ArgumentParser) -> None:
     parser.description = "Says what became of a message that has a run: one that waited, or that was sent with --track."
     parser.add_argument("id", metavar="MESSAGE")
-    parser.set_defaults(run=looking.status)
+    parser.set_defaults(run=looking.status, misuse=parser.error)
 
 
 def _tail(parser: argparse.ArgumentParser) -> None:
@@ -113,19 +143,25 @@ def _tail(parser: argparse.ArgumentParser) -> None:
         "shows the names of the runs, which are the messages' ids unless these are no names, and not where they wait."
     )
     parser.add_argument("id", metavar="MESSAGE", nargs="?")
-    parser.add_argument("--every", type=float, default=2.0, metavar="SECONDS", help="%(default)s unless told")
-    parser.set_defaults(run=looking.tail)
+    parser.add_argument(
+        "--every",
+        type=_seconds,
+        default=2.0,
+        metavar="SECONDS",
+        help=f"at least {_SHORTEST_PAUSE_SECONDS}, %(default)s unless told",
+    )
+    parser.set_defaults(run=looking.tail, misuse=parser.error)
 
 
 def _cancel(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("id", metavar="MESSAGE")
-    parser.set_defaults(run=looking.cancel)
+    parser.set_defaults(run=looking.cancel, misuse=parser.error)
 
 
 def _connections(parser: argparse.ArgumentParser) -> None:
     parser.description = "Lists a user's open connections. A stale one took a message and left it unacknowledged."
     parser.add_argument("user", metavar="USER")
-    parser.set_defaults(run=looking.connections)
+    parser.set_defaults(run=looking.connections, misuse=parser.error)
 
 
 def _dead_letters(parser: argparse.ArgumentParser, common: list[argparse.ArgumentParser]) -> None:
@@ -134,18 +170,19 @@ def _dead_letters(parser: argparse.ArgumentParser, common: list[argparse.Argumen
 
     listing = commands.add_parser("list", parents=common, help="all of them, a line each")
     listing.add_argument("--limit", type=_positive, help="no more than so many")
-    listing.set_defaults(run=dead_letters.list_letters)
+    listing.set_defaults(run=dead_letters.list_letters, misuse=listing.error)
 
     show = commands.add_parser("show", parents=common, help="one of them, with its message")
     show.add_argument("id", metavar="ID", help="of the letter or its message")
-    show.set_defaults(run=dead_letters.show)
+    show.set_defaults(run=dead_letters.show, misuse=show.error)
 
     redrive = commands.add_parser(
         "redrive",
         parents=common,
         help="send their messages again",
         description="Sends messages again, under the same ids. A letter leaves the queue only when its message is on "
-        "its way; doing it again is safe. With --queue ingest the bodies go back to the ingest queue.",
+        "its way; doing it again is safe. What comes back meanwhile stays on the queue. With --queue ingest the "
+        "bodies go back to the ingest queue.",
     )
     _chosen(redrive)
     life = redrive.add_mutually_exclusive_group()
@@ -180,3 +217,14 @@ def _positive(text: str) -> int:
     if not (text.isdecimal() and int(text) > 0):
         raise argparse.ArgumentTypeError(f"{text}: give a whole number above 0")
     return int(text)
+
+
+def _seconds(text: str) -> float:
+    """A time long enough to wait for."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not _SHORTEST_PAUSE_SECONDS <= seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{text}: give at least {_SHORTEST_PAUSE_SECONDS} seconds")
+    return seconds

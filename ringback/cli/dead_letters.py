@@ -3,6 +3,7 @@
 import argparse
 import sys
 from contextlib import closing
+from dataclasses import replace
 from datetime import datetime
 from itertools import islice
 
@@ -54,7 +55,7 @@ def show(arguments: argparse.Namespace) -> int:
 def redrive(arguments: argparse.Namespace) -> int:
     """Send messages again."""
     ids = _ids(arguments)
-    life = NewLife(arguments.ttl_seconds, _moment(arguments.expires_at))
+    life = _life(arguments)
     out, progress = Output(arguments.as_json), Progress()
     queue = _queue(arguments)
     expected = len(ids) if ids else queue.depth().visible
@@ -62,6 +63,8 @@ def redrive(arguments: argparse.Namespace) -> int:
 
     def report(result: Redriven) -> None:
         so_far.add(result)
+        if result.outcome == "expired":
+            result = replace(result, detail=_as_options(str(result.detail)))
         progress.show(f"{so_far.total} of about {expected}")
         if result.outcome != "redriven":
             progress.done()
@@ -71,7 +74,7 @@ def redrive(arguments: argparse.Namespace) -> int:
 
     summary = queue.redrive(ids, life=life, on_result=report)
     progress.done()
-    out.note(f"{summary.counts['redriven']} redriven, {summary.failed} still on the queue")
+    out.note(_told(summary))
     if not ids and (hidden := queue.depth().hidden):
         out.note(
             f"about {hidden} more are hidden, because somebody else reads them or has been interrupted: "
@@ -93,8 +96,8 @@ def purge(arguments: argparse.Namespace) -> int:
         if sys.stdin.readline().strip() != "yes":
             out.note("nothing was deleted")
             return 1
-    count = queue.purge(ids, on_progress=lambda so_far: progress.show(f"{so_far} deleted"))
-    progress.done()
+    count = queue.purge(ids, on_progress=lambda so_far: progress.show(f"{so_far} so far"))
+    progress.wipe()
     out.result({"purged": count}, f"{count} deleted")
     return 0
 
@@ -105,9 +108,30 @@ def _queue(arguments: argparse.Namespace) -> DeadLetterQueue:
 
 def _ids(arguments: argparse.Namespace) -> frozenset[str] | None:
     """The ids that were named; None for all."""
-    if bool(arguments.ids) == arguments.everything:
+    if arguments.ids and arguments.everything:
+        arguments.misuse("give either letters or --all")
+    if not arguments.ids and not arguments.everything:
         arguments.misuse("name the letters, or say --all")
     return frozenset(arguments.ids) or None
+
+
+def _told(summary: Summary) -> str:
+    came_back = summary.counts["came_back"]
+    told = f"{summary.counts['redriven']} redriven, {summary.failed - came_back} still on the queue"
+    return f"{told}, {came_back} put on it meanwhile" if came_back else told
+
+
+def _life(arguments: argparse.Namespace) -> NewLife:
+    try:
+        return NewLife(arguments.ttl_seconds, _moment(arguments.expires_at))
+    except InvalidMessage as error:
+        arguments.misuse(_as_options(str(error)))
+        raise
+
+
+def _as_options(text: str) -> str:
+    """With the names that are typed in place of Python's."""
+    return text.replace("ttl_seconds", "--ttl-seconds").replace("expires_at", "--expires-at")
 
 
 def _moment(text: str | None) -> datetime | None:

@@ -4,9 +4,9 @@ import argparse
 from functools import partial
 
 from ringback.cli.output import Output
-from ringback.cli.places import open_installation
+from ringback.cli.places import is_local, open_installation
 from ringback.doctor import diagnose, find_stack_elsewhere
-from ringback.installation import Clients
+from ringback.installation import DEFAULT_STACK, Clients
 
 _SIGNS = {"ok": "ok     ", "warning": "warning", "problem": "PROBLEM"}
 
@@ -15,7 +15,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Check an installation; 1 if it has a problem."""
     out = Output(arguments.as_json)
     problems = warnings = 0
-    elsewhere = None if arguments.local else partial(_elsewhere, arguments)
+    elsewhere = None if is_local(arguments) else partial(_elsewhere, arguments)
     for finding in diagnose(partial(open_installation, arguments), stack_elsewhere=elsewhere):
         problems += finding.level == "problem"
         warnings += finding.level == "warning"
@@ -28,4 +28,4 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _elsewhere(arguments: argparse.Namespace) -> list[str]:
     clients = Clients.of_aws(region=arguments.region, profile=arguments.profile)
-    return find_stack_elsewhere(clients, arguments.stack)
+    return find_stack_elsewhere(clients, arguments.stack or DEFAULT_STACK)

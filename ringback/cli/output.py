@@ -47,7 +47,7 @@ class Progress:
 
     def __init__(self) -> None:
         self._in_place = sys.stderr.isatty()
-        self._last = 0.0
+        self._last = time.monotonic()
         self._width = 0
 
     def show(self, text: str) -> None:
@@ -66,6 +66,11 @@ class Progress:
         """Leave the line as it is."""
         if self._in_place and self._width:
             print(file=sys.stderr)
+
+    def wipe(self) -> None:
+        """Take the line away: what follows says it all."""
+        if self._in_place and self._width:
+            print(f"\r{'':<{self._width}}\r", end="", file=sys.stderr, flush=True)
 
 
 def moment(at: datetime | None) -> str:

@@ -2,11 +2,20 @@
 
 import argparse
 
-from ringback.installation import Installation
+from ringback.installation import DEFAULT_LOCAL_FILE, DEFAULT_STACK, Installation
 
 
 def open_installation(arguments: argparse.Namespace) -> Installation:
     """The installation that the options name."""
-    if arguments.local:
-        return Installation.local(arguments.local)
-    return Installation.of_stack(arguments.stack, region=arguments.region, profile=arguments.profile)
+    if is_local(arguments):
+        return Installation.local(arguments.local_file or DEFAULT_LOCAL_FILE)
+    return Installation.of_stack(arguments.stack or DEFAULT_STACK, region=arguments.region, profile=arguments.profile)
+
+
+def is_local(arguments: argparse.Namespace) -> bool:
+    """Whether the stack of this machine is meant; nothing may name another one beside it."""
+    local = bool(arguments.local or arguments.local_file)
+    elsewhere = [f"--{name}" for name in ("stack", "region", "profile") if getattr(arguments, name) is not None]
+    if local and elsewhere:
+        arguments.misuse(f"{', '.join(elsewhere)}: not with --local, which is the stack on this machine")
+    return local

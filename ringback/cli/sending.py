@@ -4,14 +4,15 @@ import argparse
 import json
 import sys
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ringback.cli.output import Output, Progress
 from ringback.cli.places import open_installation
 from ringback.envelope import Envelope
-from ringback.errors import InvalidMessage, RingbackError
+from ringback.errors import InvalidMessage, MessageNotFound, NotInTime, RingbackError
 from ringback.publisher import Publisher, Result, Summary, make_envelope
 
 _PARTS = (
@@ -25,7 +26,11 @@ _PARTS = (
     "ordered",
     "track",
 )
+_RETRY = ("max_attempts", "backoff_base_seconds", "backoff_cap_seconds")
+CONCURRENCY = 8
 _MAX_COMPLAINTS = 20
+
+_Lines = Iterator[tuple[int, Envelope | InvalidMessage]]
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -34,6 +39,8 @@ def run(arguments: argparse.Namespace) -> int:
         if _given(arguments) or arguments.wait:
             arguments.misuse("--file takes whole envelopes: no other part of a message, and no --wait")
         return _send_file(arguments)
+    if arguments.skip_invalid or arguments.concurrency:
+        arguments.misuse("--skip-invalid and --concurrency go with --file")
     return _send_one(arguments)
 
 
@@ -47,7 +54,16 @@ def _send_one(arguments: argparse.Namespace) -> int:
     if not arguments.wait:
         out.result(receipt, f"{receipt.id} {receipt.status}")
         return 0
-    status = publisher.wait_until_delivered(receipt.id, arguments.wait)
+    try:
+        status = publisher.wait_until_delivered(receipt.id, arguments.wait)
+    except (NotInTime, MessageNotFound) as error:
+        if isinstance(error, MessageNotFound) and receipt.execution_arn is None:
+            raise
+        late = str(error) if isinstance(error, NotInTime) else f"message {receipt.id} has a run that is not seen yet"
+        raise NotInTime(
+            f"{late}; it lives on: `ringback status {receipt.id}` says what becomes of it, "
+            f"`ringback cancel {receipt.id}` takes it back"
+        ) from None
     out.result(status, f"{status.id} {status.state}")
     return 0
 
@@ -64,26 +80,30 @@ def _envelope(arguments: argparse.Namespace) -> Any:
         arguments.misuse(f"give {', '.join(missing)}; or --json-envelope, or --file")
     if arguments.payload is None and arguments.text is None:
         arguments.misuse("give --payload or --text")
+    if arguments.ack_timeout_seconds is not None and arguments.ack != "client":
+        arguments.misuse("--ack-timeout-seconds goes with --ack client")
     payload = arguments.text if arguments.payload is None else _json("--payload", arguments.payload)
     parts = {name: value for name in _PARTS if (value := getattr(arguments, name)) is not None}
+    retry = {_camel(name): value for name in _RETRY if (value := getattr(arguments, name)) is not None}
     return {
         "recipient": {"user": arguments.user, "context": arguments.context, "contextId": arguments.context_id},
         "payload": payload,
         **{_camel(name): value for name, value in parts.items()},
+        **({"retry": retry} if retry else {}),
     }
 
 
 def _given(arguments: argparse.Namespace) -> bool:
-    names = ("user", "context", "context_id", "payload", "text", *_PARTS)
+    names = ("user", "context", "context_id", "payload", "text", *_PARTS, *_RETRY)
     return any(getattr(arguments, name) is not None for name in names)
 
 
 def _send_file(arguments: argparse.Namespace) -> int:
     out, progress = Output(arguments.as_json), Progress()
-    file: Path = arguments.file
+    file, read = _source(arguments.file)
     lines = valid = invalid = 0
     # All of it is read before anything is sent: half a file is worse than none.
-    for lines, line in enumerate(_lines(file), start=1):  # noqa: B007
+    for lines, line in enumerate(read(), start=1):  # noqa: B007
         if isinstance(line[1], InvalidMessage):
             invalid += 1
             if invalid <= _MAX_COMPLAINTS:
@@ -101,7 +121,7 @@ def _send_file(arguments: argparse.Namespace) -> int:
     numbers: deque[int] = deque()  # of the messages under way
 
     def messages() -> Iterator[Envelope]:
-        for number, message in _lines(file):
+        for number, message in read():
             if isinstance(message, Envelope):
                 numbers.append(number)
                 yield message
@@ -118,7 +138,7 @@ def _send_file(arguments: argparse.Namespace) -> int:
         messages(),
         on_result=report,
         on_progress=lambda so_far: progress.show(f"{so_far.total} of {valid}"),
-        concurrency=arguments.concurrency,
+        concurrency=arguments.concurrency or CONCURRENCY,
     )
     progress.done()
     out.note(_told(summary, skipped=invalid))
@@ -130,13 +150,28 @@ def _told(summary: Summary, *, skipped: int) -> str:
     return ", ".join([*counts, *([f"{skipped} skipped"] if skipped else [])]) or "the file has no messages"
 
 
-def _lines(file: Path) -> Iterator[tuple[int, Envelope | InvalidMessage]]:
-    """The messages of a file with the numbers of their lines; empty lines do not count."""
+def _source(file: Path) -> tuple[str, Callable[[], _Lines]]:
+    """What a file is called, and what reads it, as often as one likes: standard input is kept."""
+    if str(file) != "-":
+        return str(file), partial(_lines_of, file)
+    try:
+        typed = list(sys.stdin)
+    except UnicodeDecodeError:
+        raise RingbackError("standard input cannot be read: it is not UTF-8") from None
+    return "standard input", partial(_lines, typed)
+
+
+def _lines(texts: Iterable[str]) -> _Lines:
+    """The messages with the numbers of their lines; empty lines do not count."""
+    for number, line in enumerate(texts, start=1):
+        if line.strip():
+            yield number, _line(line)
+
+
+def _lines_of(file: Path) -> _Lines:
     try:
         with file.open(encoding="utf-8") as opened:
-            for number, line in enumerate(opened, start=1):
-                if line.strip():
-                    yield number, _line(line)
+            yield from _lines(opened)
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise RingbackError(f"{file} cannot be read: {reason}") from None

@@ -189,14 +189,14 @@ def test_the_doctor_finds_another_region(local_file: Path, tmp_path: Path, capsy
     elsewhere = tmp_path / "local.json"
     elsewhere.write_text(json.dumps(values))
 
-    assert main(["doctor", "--local", str(elsewhere)]) == 1
+    assert main(["doctor", "--local-file", str(elsewhere)]) == 1
     assert "give --region eu-west-1" in capsys.readouterr().out
 
 
 def test_the_command_sends_and_says_what_became_of_it(
     stage: Stage, user: str, local_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    local = ["--local", str(local_file), "--json"]
+    local = ["--local-file", str(local_file), "--json"]
     client = stage.client(user)
     with stage.connected(client):
         parts = ["--user", user, "--context", "chat", "--context-id", "42", "--text", "Hello", "--wait", "30"]

@@ -63,6 +63,7 @@ def test_the_local_stack_never_gets_the_developer_s_own_credentials(
     assert credentials is not None
     assert (credentials.access_key, credentials.secret_key, credentials.token) == ("local", "local", None)
     assert clients.region == "us-east-1"
+    assert clients.is_local
     for client in (clients.stepfunctions, clients.sqs, clients.functions, clients.other("sts")):
         assert client.meta.endpoint_url == "http://127.0.0.1:4600"
         config: Any = client.meta.config
@@ -81,5 +82,5 @@ def test_what_aws_needs_to_know_is_asked_for(monkeypatch: pytest.MonkeyPatch) ->
         Installation.of_stack(profile="nobody")
     for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
         monkeypatch.delenv(name, raising=False)
-    with pytest.raises(NotInstalled, match="--region"):
+    with pytest.raises(NotInstalled, match="--region, in AWS_DEFAULT_REGION"):
         _ = Clients.of_aws().region

@@ -3,6 +3,8 @@
 import io
 import json
 from collections.abc import Callable
+from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 
 from lambdas.adapters.tables import ConnectionTable
 from ringback.cli import main
+from ringback.publisher import Publisher
 from tests import builders
 from tests.builders import envelope
 from tests.integration.sdk.conftest import Place, name_stack, now
@@ -53,6 +56,38 @@ def test_a_whole_envelope_from_standard_input(run: Run, place: Place, monkeypatc
     assert (code, json.loads(out)) == (0, {"id": "m-1", "status": "started", "executionArn": arn("m-1")})
 
 
+def test_how_a_message_waits_by_its_parts(run: Run, place: Place) -> None:
+    options = ("--max-attempts", "3", "--backoff-base-seconds", "5", "--backoff-cap-seconds", "60")
+
+    assert run(*SEND, "--payload", '{"text": "hello"}', *options)[0] == 0
+
+    retry = {"maxAttempts": 3, "backoffBaseSeconds": 5, "backoffCapSeconds": 60}
+    assert place.functions.calls == [[envelope(retry=retry)]]
+
+
+def test_what_is_not_delivered_in_time_lives_on(run: Run, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ringback.cli.sending.Publisher", partial(Publisher, sleep=lambda _: None, monotonic=hours()))
+    machine = place.installation.delivery_state_machine_arn
+
+    unseen = run(*SEND, "--text", "hello", "--wait", "30")
+    place.installation.clients.stepfunctions.start_execution(
+        stateMachineArn=machine, name="m-1", input=json.dumps(envelope())
+    )
+    late = run(*SEND, "--text", "hello", "--wait", "30")
+
+    for code, out, error in (unseen, late):
+        assert (code, out) == (1, "")
+        assert "`ringback status m-1`" in error
+        assert "`ringback cancel m-1`" in error
+    assert "delivering, after 30 s" in late[2]
+
+
+def hours() -> Callable[[], float]:
+    """A clock that goes an hour on whenever it is looked at."""
+    time = count(0.0, 3600.0)
+    return lambda: next(time)
+
+
 def test_an_id_that_another_message_has(run: Run, place: Place) -> None:
     place.functions.answers = [lambda _: {"results": [{"id": "m-1", "status": "conflict"}]}]
 
@@ -94,6 +129,18 @@ def test_the_rest_of_a_file_is_sent_if_told(run: Run, place: Place, file: Path) 
     assert [result["line"] for result in results if result["status"] == "conflict"] == [9]
     assert "149 started" in error
     assert "1 skipped" in error
+
+
+def test_a_file_from_standard_input(run: Run, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"\n{json.dumps(envelope())}\n"))
+    code, _, error = run("send", "--file", "-")
+    assert (code, error.splitlines()[-1]) == (0, "1 started")
+    assert place.functions.calls == [[envelope()]]
+
+    monkeypatch.setattr("sys.stdin", io.StringIO("no JSON\n"))
+    code, _, error = run("send", "--file", "-")
+    assert code == 2
+    assert error.startswith("standard input:1: the line is not JSON")
 
 
 def test_a_message_is_looked_up_and_cancelled(run: Run, place: Place) -> None:
@@ -165,8 +212,6 @@ def test_a_user_s_connections(run: Run, place: Place) -> None:
 @pytest.fixture(autouse=True)
 def short_polls(monkeypatch: pytest.MonkeyPatch) -> None:
     """moto waits as long as it is told to."""
-    from functools import partial
-
     from ringback import dead_letters
     from ringback.cli import dead_letters as commands
 
@@ -196,7 +241,7 @@ def test_dead_letters_are_listed_shown_redriven_and_purged(run: Run, place: Plac
     code, _, error = run("dead-letters", "purge", "--all")
     assert code == 2
     assert "--yes" in error
-    assert run("dead-letters", "purge", "--all", "--yes")[:2] == (0, "1 deleted\n")
+    assert run("dead-letters", "purge", "--all", "--yes") == (0, "1 deleted\n", "")
     assert run("dead-letters", "list") == (0, "", "no dead letters\n")
 
 
@@ -211,6 +256,43 @@ def test_purging_asks_a_person(run: Run, place: Place, monkeypatch: pytest.Monke
     monkeypatch.setattr("sys.stdin", Terminal("yes\n"))
     assert run("dead-letters", "purge", "--all")[0] == 0
     assert place.bodies() == []
+
+
+def test_on_a_terminal_the_count_makes_room_for_the_result(
+    run: Run, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    place.put_letter("m-1")
+
+    assert run("dead-letters", "purge", "m-1", "--yes") == (0, "1 deleted\n", "\r1 so far\r        \r")
+
+
+def test_an_expired_letter_is_told_the_options_that_can_be_typed(run: Run, place: Place) -> None:
+    place.put_letter("m-1", reason="MessageExpired")
+
+    code, out, error = run("dead-letters", "redrive", "--all", "--json")
+
+    assert code == 1
+    for told in (json.loads(out)["detail"], error):
+        assert "--ttl-seconds or --expires-at" in told
+
+
+def test_what_comes_back_is_told_apart_from_what_stayed(run: Run, place: Place) -> None:
+    place.put_letter("m-1")
+    place.put("no JSON")
+    put_again = 0
+
+    def fail_again(**_: Any) -> None:
+        nonlocal put_again
+        put_again += 1
+        place.put_letter(f"m-1-r{put_again}", message=envelope())
+
+    place.installation.clients.stepfunctions.meta.events.register("after-call.stepfunctions.StartExecution", fail_again)
+
+    code, _, error = run("dead-letters", "redrive", "--all")
+
+    assert code == 1
+    assert "1 redriven, 1 still on the queue, 1 put on it meanwhile" in error
 
 
 def test_the_other_queue(run: Run, place: Place) -> None:

@@ -494,6 +494,91 @@ def test_of_an_event_that_was_set_aside_the_detail_goes_back(place: Place, inges
     ]
 
 
+MANY = 200
+
+
+def come_back(place: Place, results: list[Redriven]) -> None:
+    """What ingest does with what is no message, at once; and a test must end."""
+    assert len(results) < MANY, "redriven for ever"
+    for message in place.take("IngestQueueUrl"):
+        place.installation.clients.sqs.delete_message(
+            QueueUrl=place.installation.output("IngestQueueUrl"), ReceiptHandle=message["ReceiptHandle"]
+        )
+        place.put(message["Body"], queue=INGEST, reason="still no message")
+
+
+def test_letters_that_come_back_at_once_again_and_again_are_redriven_once(
+    place: Place, ingest: DeadLetterQueue
+) -> None:
+    for body in ("no JSON", "{}", "[]"):
+        place.put(body, queue=INGEST, reason="no message")
+    results: list[Redriven] = []
+
+    def reject(result: Redriven) -> None:
+        results.append(result)
+        come_back(place, results)
+
+    summary = ingest.redrive(on_result=reject)
+
+    assert summary.counts == {"redriven": 3, "came_back": 3}
+    assert len(place.bodies(INGEST)) == 3
+
+
+def test_what_was_put_on_the_queue_after_the_beginning_stays_and_is_no_end(
+    place: Place, ingest: DeadLetterQueue
+) -> None:
+    """The old ones are told from the new by SQS's clock, whatever they say; and the new ones may never cease."""
+    for number in range(15):
+        place.put(f"old {number}", queue=INGEST)
+    results: list[Redriven] = []
+
+    def send_later(parsed: Any, **_: Any) -> None:
+        for message in parsed.get("Messages", []):
+            if message["Body"].startswith("new"):
+                message["Attributes"]["SentTimestamp"] = str(int(message["Attributes"]["SentTimestamp"]) + 2_000)
+
+    def one_more(result: Redriven) -> None:
+        results.append(result)
+        assert len(results) < MANY, "read for ever"
+        place.put(f"new {len(results)}", queue=INGEST)
+
+    place.installation.clients.sqs.meta.events.register("after-call.sqs.ReceiveMessage", send_later)
+    summary = ingest.redrive(on_result=one_more)
+
+    assert summary.counts["redriven"] == 15
+    assert set(summary.counts) == {"redriven", "came_back"}
+    assert all(body.startswith("old") for body in place.bodies("IngestQueueUrl"))
+
+
+def test_letters_are_old_or_new_by_the_queue_s_clock(place: Place, ingest: DeadLetterQueue) -> None:
+    """Years before its letters: a clock of this machine that is slow."""
+    place.put("no JSON", queue=INGEST)
+    place.installation.clients.sqs.meta.events.register(
+        "after-call.sqs.GetQueueAttributes",
+        lambda parsed, **_: parsed["ResponseMetadata"]["HTTPHeaders"].update(date="Thu, 31 Jan 2030 12:00:00 GMT"),
+    )
+
+    def an_hour_ago(parsed: Any, **_: Any) -> None:
+        for message in parsed.get("Messages", []):
+            message["Attributes"]["SentTimestamp"] = "1896087600000"
+
+    place.installation.clients.sqs.meta.events.register("after-call.sqs.ReceiveMessage", an_hour_ago)
+
+    assert ingest.redrive().counts == {"redriven": 1}
+
+
+def test_many_letters_may_have_one_body(place: Place, ingest: DeadLetterQueue) -> None:
+    def long_ago(parsed: Any, **_: Any) -> None:
+        for message in parsed.get("Messages", []):
+            message["Attributes"]["SentTimestamp"] = "0"
+
+    place.installation.clients.sqs.meta.events.register("after-call.sqs.ReceiveMessage", long_ago)
+    for _ in range(3):
+        place.put("no JSON", queue=INGEST)
+
+    assert ingest.redrive().counts == {"redriven": 3}
+
+
 def test_a_detail_that_is_no_envelope_goes_back_to_be_refused_with_a_reason(
     place: Place, ingest: DeadLetterQueue
 ) -> None:

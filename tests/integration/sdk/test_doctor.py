@@ -1,6 +1,7 @@
 """What the doctor finds, and what it advises: each fault with an otherwise healthy installation."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Any, cast
 
@@ -135,6 +136,15 @@ def test_a_missing_queue(healthy: Installation) -> None:
     assert (finding.check, finding.level) == ("queue", "problem")
     assert url in finding.what
     assert "deploy" in str(finding.what_to_do)
+
+
+def test_what_the_local_stack_lacks_is_made_anew(healthy: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Clients, "is_local", True)
+    healthy.clients.sqs.delete_queue(QueueUrl=healthy.output("DeadLetterQueueUrl"))
+
+    assert str(the_one(healthy).what_to_do).endswith("`make down`, then `make up`")
+    lacking = replace(healthy, outputs={n: v for n, v in healthy.outputs.items() if n != "DeadLetterQueueUrl"})
+    assert the_one(lacking).what_to_do == "`make down`, then `make up`"
 
 
 @pytest.mark.parametrize(
