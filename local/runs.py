@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ringback.names import run_arn
+
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
 
@@ -77,7 +79,7 @@ class Runs:
 
     def arn_of(self, name: str) -> str:
         """The ARN of the run with this name."""
-        return f"{self.state_machine_arn.replace(':stateMachine:', ':execution:')}:{name}"
+        return run_arn(self.state_machine_arn, name)
 
     def exists(self, name: str) -> bool:
         """Whether there is, or was, a run with this name."""

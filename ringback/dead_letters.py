@@ -28,7 +28,7 @@ from ringback import aws, envelope, runs
 from ringback.envelope import MAX_TTL_SECONDS, Envelope, Timestamp, describe
 from ringback.errors import InvalidMessage, LetterNotFound, Refused, RingbackError, Unavailable
 from ringback.installation import Installation
-from ringback.names import redrive_name
+from ringback.names import identity, redrive_name, run_arn
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -62,8 +62,6 @@ _SQS_HIDES_NO_MORE = (
     f"there are more letters, but SQS hides at most {MAX_HIDDEN:,} of a queue at once, and as many are hidden now. "
     "What was read up to here is done: redrive or purge what you saw, or wait for others who read, and do it again"
 )
-# Where two of one message may differ: its life may be counted from now, and each sending has a span of its own.
-_NOT_THE_MESSAGE = frozenset({"expiresAt", "ttlSeconds", "traceparent"})
 
 
 class DeadLetter(BaseModel):
@@ -404,11 +402,11 @@ class DeliveryDeadLetterQueue(DeadLetterQueue):
             except ClientError as error:
                 if aws.code(error) != "ExecutionAlreadyExists":
                     raise
-        there = runs.run_arn(self._state_machine_arn, name)
+        there = run_arn(self._state_machine_arn, name)
         run = runs.describe(self._runs, there)
         if run is None:
             raise _Kept("unavailable", f"the run {name} cannot be seen yet; redrive it again")
-        if _what_it_is(run.message) != _what_it_is(message):
+        if identity(run.message) != identity(message):
             raise _Kept("conflict", f"the run {name} carries another message")
         return _Started(there, comes_back_as=there, anew=False)
 
@@ -676,12 +674,6 @@ def _by(size: int, items: Iterable[T]) -> Iterator[list[T]]:
     iterator = iter(items)
     while part := list(islice(iterator, size)):
         yield part
-
-
-def _what_it_is(message: Any) -> str:
-    if isinstance(message, dict):
-        message = {name: value for name, value in message.items() if name not in _NOT_THE_MESSAGE}
-    return json.dumps(message, sort_keys=True)  # as text: in Python, true is 1
 
 
 def _not_found(ids: Collection[str]) -> str:

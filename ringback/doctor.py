@@ -12,10 +12,11 @@ from typing import Any, Literal
 from botocore.exceptions import BotoCoreError, ClientError, NoRegionError
 from botocore.parsers import ResponseParserError
 
-from ringback import aws, runs
+from ringback import aws
 from ringback.dead_letters import Queue, open_queue
 from ringback.errors import AccessDenied, NotAuthenticated, NotInstalled, RingbackError
 from ringback.installation import OUTPUTS, Clients, Installation, read_outputs
+from ringback.names import run_arn
 
 Level = Literal["ok", "warning", "problem"]
 
@@ -123,15 +124,15 @@ def _invoke(installation: Installation, name: str) -> Any:
 
 
 def _describe(installation: Installation, arn: str) -> Any:
-    return installation.clients.stepfunctions.describe_execution(executionArn=runs.run_arn(arn, _NOBODY))
+    return installation.clients.stepfunctions.describe_execution(executionArn=run_arn(arn, _NOBODY))
 
 
 def _history(installation: Installation, arn: str) -> Any:
-    return installation.clients.stepfunctions.get_execution_history(executionArn=runs.run_arn(arn, _NOBODY))
+    return installation.clients.stepfunctions.get_execution_history(executionArn=run_arn(arn, _NOBODY))
 
 
 def _stop(installation: Installation, arn: str) -> Any:
-    return installation.clients.stepfunctions.stop_execution(executionArn=runs.run_arn(arn, _NOBODY))
+    return installation.clients.stepfunctions.stop_execution(executionArn=run_arn(arn, _NOBODY))
 
 
 def _query(installation: Installation, name: str) -> Any:

@@ -5,12 +5,16 @@ which follows from the run before it: whoever redrives the same dead letter agai
 """
 
 import hashlib
+import json
 import re
+from typing import Any
 
 # What Step Functions takes as a name and CloudWatch Logs as part of one, with room for the suffix of a redrive.
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,74}")
 _REDRIVE = re.compile(r"(?P<first>.+)-r(?P<number>[1-9][0-9]{0,3})")
 _MAX_NAME_LENGTH = 80
+# They may differ in what is the same message: its life can be counted from now, and each sending has a span of its own.
+_NOT_THE_MESSAGE = frozenset({"expiresAt", "ttlSeconds", "traceparent"})
 
 
 def execution_name(message_id: str) -> str:
@@ -41,3 +45,15 @@ def redrive_name(execution: str) -> str:
             raise ValueError("this message was redriven too often")
         return f"{execution_name(f'#{execution}')}-r1"
     return name
+
+
+def run_arn(state_machine_arn: str, name: str) -> str:
+    """The ARN of the run with this name."""
+    return f"{state_machine_arn.replace(':stateMachine:', ':execution:', 1)}:{name}"
+
+
+def identity(message: Any) -> str:
+    """What makes a message (its JSON form, already decoded) the one that its id names: equal for the same message."""
+    if isinstance(message, dict):
+        message = {name: value for name, value in message.items() if name not in _NOT_THE_MESSAGE}
+    return json.dumps(message, sort_keys=True)  # as text: in Python, true is 1

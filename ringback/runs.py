@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from ringback import aws
 from ringback.errors import MessageNotFound, NotCancellable
-from ringback.names import execution_name, redrive_name
+from ringback.names import execution_name, redrive_name, run_arn
 
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
@@ -54,11 +54,6 @@ class Run:
         """The id of the message it carries: what the envelope says, else the run's own name."""
         given = self.message.get("id") if isinstance(self.message, dict) else None
         return given if isinstance(given, str) else self.name
-
-
-def run_arn(state_machine_arn: str, name: str) -> str:
-    """The ARN of the run with this name."""
-    return f"{state_machine_arn.replace(':stateMachine:', ':execution:', 1)}:{name}"
 
 
 def describe(client: "SFNClient", arn: str) -> Run | None:

@@ -8,9 +8,7 @@ from botocore.exceptions import ClientError
 from lambdas.adapters import aws
 from lambdas.core.errors import ServiceUnavailable
 from lambdas.core.ports import Start
-
-# They may differ in what is the same message: its life can be counted from now, and each sending has a span of its own.
-_NOT_THE_MESSAGE = frozenset({"expiresAt", "ttlSeconds", "traceparent"})
+from ringback.names import identity, run_arn
 
 
 @dataclass(frozen=True)
@@ -21,7 +19,7 @@ class FanOutMachine:
 
     def execution_arn(self, name: str) -> str:
         """The ARN of the run with this name."""
-        return f"{self.arn.replace(':stateMachine:', ':execution:', 1)}:{name}"
+        return run_arn(self.arn, name)
 
     def start(self, name: str, fan_out_json: str) -> Start:
         """Start a run; if the name is taken, say whether it is by the same fan-out.
@@ -44,7 +42,7 @@ class FanOutMachine:
         if there is None:
             # It has just been started by somebody else, and cannot be read yet.
             raise ServiceUnavailable("DescribeExecution: ExecutionDoesNotExist")
-        return Start.DUPLICATE if _what_it_is(there) == _what_it_is(fan_out_json) else Start.ID_TAKEN
+        return Start.DUPLICATE if _identity(there) == _identity(fan_out_json) else Start.ID_TAKEN
 
     def _input(self, name: str) -> str | None:
         try:
@@ -55,9 +53,8 @@ class FanOutMachine:
         return None
 
 
-def _what_it_is(fan_out_json: str) -> str:
+def _identity(fan_out_json: str) -> str:
     fan_out = json.loads(fan_out_json)
     if isinstance(fan_out, dict) and isinstance(fan_out.get("message"), dict):
-        message = {name: value for name, value in fan_out["message"].items() if name not in _NOT_THE_MESSAGE}
-        fan_out = {**fan_out, "message": message}
+        fan_out = {**fan_out, "message": identity(fan_out["message"])}
     return json.dumps(fan_out, sort_keys=True)  # as text: in Python, true is 1

@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError
 from lambdas.adapters import aws
 from lambdas.core.intake import same_message
 from lambdas.core.ports import Start
+from ringback.names import run_arn
 
 _UNDELIVERED = frozenset({"FAILED", "TIMED_OUT", "ABORTED"})
 # How long after the start of a run its own start may be answered.
@@ -57,7 +58,7 @@ class DeliveryMachine:
 
     def execution_arn(self, name: str) -> str:
         """The ARN of the run with this name."""
-        return f"{self.arn.replace(':stateMachine:', ':execution:')}:{name}"
+        return run_arn(self.arn, name)
 
     def input_of(self, execution_arn: str) -> str:
         """What a run was started with."""

@@ -20,7 +20,7 @@ from lambdas.core.frames import batch_frames, message_frame
 from lambdas.core.model import Message, timestamp
 from lambdas.core.ports import Clock, ConnectionStore, Deliveries, Sequences, Sockets, Start
 from ringback.envelope import MAX_TTL_SECONDS, Recipient
-from ringback.names import execution_name
+from ringback.names import execution_name, identity
 
 # The run is there to try for longer.
 POST_AGAIN_AFTER_SECONDS = (0.1, 0.2)
@@ -35,8 +35,6 @@ _BOOLEANS = frozenset({"isFinal", "ordered", "track"})
 _NOT_OURS = frozenset(
     {"tracestate", "baggage", "b3", "x-amzn-trace-id", "awstraceheader", "_datadog", "sentry-trace", "newrelic"}
 )
-# They may differ in what is the same message: its life can be counted from now, and each sending has a span of its own.
-_NOT_THE_MESSAGE = frozenset({"expiresAt", "ttlSeconds", "traceparent"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,14 +305,7 @@ def _by_recipient(messages: Mapping[int, Accepted]) -> list[dict[int, Accepted]]
 
 def same_message(one_json: str, other_json: str) -> bool:
     """Whether two envelopes are one message."""
-    return _what_it_is(one_json) == _what_it_is(other_json)
-
-
-def _what_it_is(envelope_json: str) -> str:
-    envelope = json.loads(envelope_json)
-    if isinstance(envelope, dict):
-        envelope = {name: item for name, item in envelope.items() if name not in _NOT_THE_MESSAGE}
-    return json.dumps(envelope, sort_keys=True)  # as text: in Python, true is 1
+    return identity(json.loads(one_json)) == identity(json.loads(other_json))
 
 
 def _from_body(body: str) -> dict[str, Any]:
