@@ -27,8 +27,8 @@ class Credentials:
 
 
 def connection_path(endpoint_path: str, connection_id: str) -> str:
-    """The path of a connection as it goes over the wire; the `=` of its id is encoded."""
-    return f"{endpoint_path}/@connections/{quote(connection_id, safe='')}"
+    """The path of a connection as it goes over the wire; the `=` of its id is encoded, and dots, which lead away."""
+    return f"{endpoint_path}/@connections/{quote(connection_id, safe='').replace('.', '%2E')}"
 
 
 class Signer:

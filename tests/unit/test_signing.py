@@ -74,6 +74,7 @@ def test_a_signer_goes_on_over_midnight() -> None:
 
 def test_a_connection_id_is_encoded() -> None:
     assert connection_path("/v1", "Sm9/+ZQ=") == "/v1/@connections/Sm9%2F%2BZQ%3D"
+    assert connection_path("/v1", "..") == "/v1/@connections/%2E%2E"
 
 
 def test_credentials_show_no_secret() -> None:
