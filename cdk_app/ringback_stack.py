@@ -219,6 +219,7 @@ class RingbackStack(Stack):
             self.authorizer.allow("secretsmanager:GetSecretValue", on=secret_arn)
 
         self.connect.allow("dynamodb:PutItem", "dynamodb:Query", "dynamodb:DeleteItem", on=connections)
+        self.api.allow_posting(self.connect)  # the word before it closes one
         self.api.allow_closing(self.connect)
         self.disconnect.allow("dynamodb:DeleteItem", on=connections)
         self.acknowledge.allow("dynamodb:UpdateItem", on=connections)

@@ -12,6 +12,7 @@ from typing import Any, Self
 from urllib.parse import urlencode
 
 from websockets.exceptions import ConnectionClosed
+from websockets.protocol import State
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
@@ -85,6 +86,11 @@ class Client:
     def subprotocol(self) -> str | None:
         """The subprotocol that the server chose."""
         return self._socket.subprotocol if self._socket else None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is connected, as far as it has heard."""
+        return self._socket is not None and self._socket.state is State.OPEN
 
     def go_deaf(self) -> None:
         """Leave this connection half-open, as a phone in a tunnel does: bytes are still taken, nobody answers.

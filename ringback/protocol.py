@@ -11,6 +11,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, StringConstraints, model_validator
 from pydantic.alias_generators import to_camel
+from pydantic.config import JsonDict
 from pydantic.json_schema import SkipJsonSchema
 
 from ringback.envelope import Timestamp
@@ -56,35 +57,37 @@ class _Carrier(_Frame):
         Field(description="Ringback numbered it: hold it back until the numbers before it have come."),
     ] = None
     is_final: Annotated[bool | SkipJsonSchema[None], Field(description="As the backend gave it.")] = None
+    ack: Annotated[
+        Literal["client"] | SkipJsonSchema[None],
+        Field(description="A run waits for the client to acknowledge it. Without this field nobody does."),
+    ] = None
+
+
+_PLAIN: JsonDict = {
+    "kind": "message",
+    "id": "order-4711-shipped",
+    "type": "order.shipped",
+    "payload": {"order": 4711},
+    "sentAt": "2030-01-31T12:00:00.250Z",
+    "attempt": 1,
+}
+_ORDERED: JsonDict = {
+    "kind": "message",
+    "id": "chat-42-17",
+    "type": "chat.said",
+    "payload": {"text": "Hello"},
+    "sentAt": "2030-01-31T12:00:03.000Z",
+    "attempt": 2,
+    "sequence": 17,
+    "ordered": True,
+    "ack": "client",
+}
 
 
 class MessageFrame(_Carrier):
     """One message."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "kind": "message",
-                    "id": "order-4711-shipped",
-                    "type": "order.shipped",
-                    "payload": {"order": 4711},
-                    "sentAt": "2030-01-31T12:00:00.250Z",
-                    "attempt": 1,
-                },
-                {
-                    "kind": "message",
-                    "id": "chat-42-17",
-                    "type": "chat.said",
-                    "payload": {"text": "Hello"},
-                    "sentAt": "2030-01-31T12:00:03.000Z",
-                    "attempt": 2,
-                    "sequence": 17,
-                    "ordered": True,
-                },
-            ]
-        }
-    )
+    model_config = ConfigDict(json_schema_extra={"examples": [_PLAIN, _ORDERED]})
 
     type: Annotated[
         str, Field(min_length=1, max_length=128, description="What to dispatch on; `message` if the backend gave none.")
@@ -100,7 +103,7 @@ class Skipped(_Frame):
 
 
 class SkippedFrame(_Carrier):
-    """A message of Ringback's own: one of the recipient's ordered messages will not come."""
+    """A message of Ringback's own: an ordered message will not come. Acknowledge it like any other."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -112,6 +115,7 @@ class SkippedFrame(_Carrier):
                     "payload": {"id": "chat-42-18", "sequence": 18},
                     "sentAt": "2030-02-01T12:00:00.000Z",
                     "attempt": 1,
+                    "ack": "client",
                 }
             ]
         }
@@ -123,6 +127,8 @@ class SkippedFrame(_Carrier):
 
 class BatchFrame(_Frame):
     """Several messages for one recipient, in their order. The whole frame is 128 KiB at most."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"kind": "batch", "messages": [_PLAIN, _ORDERED]}]})
 
     kind: Literal["batch"]
     messages: Annotated[list[MessageFrame], Field(min_length=1)]
@@ -146,6 +152,27 @@ class ErrorFrame(_Frame):
     kind: Literal["error"]
     error: Annotated[str, Field(description="The error's name, for programs.")]
     message: Annotated[str, Field(description="What to do about it, for people.")]
+
+
+class CloseFrame(_Frame):
+    """The connection ends now, and why. It may be missing: a connection can end without a word."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"kind": "close", "reason": "evicted", "reconnect": False}]}
+    )
+
+    kind: Literal["close"]
+    reason: Annotated[
+        str,
+        Field(
+            min_length=1,
+            description="`evicted`: the user opened more connections than the stage allows, and this was the oldest. "
+            "There may be more reasons one day.",
+        ),
+    ]
+    reconnect: Annotated[
+        bool, Field(description="Whether the client may come back by itself; if not, only when the person asks for it.")
+    ]
 
 
 class AckFrame(_Frame):
@@ -186,5 +213,5 @@ class PingFrame(_Frame):
     action: Literal["ping"]
 
 
-FrameToClient = Annotated[MessageFrame | BatchFrame | PongFrame | ErrorFrame, Field(discriminator="kind")]
+FrameToClient = Annotated[MessageFrame | BatchFrame | PongFrame | ErrorFrame | CloseFrame, Field(discriminator="kind")]
 FrameFromClient = Annotated[AckFrame | PingFrame, Field(discriminator="action")]

@@ -10,6 +10,7 @@ from ringback.envelope import Context, ContextId
 from ringback.protocol import (
     AckFrame,
     BatchFrame,
+    CloseFrame,
     ErrorFrame,
     MessageFrame,
     PingFrame,
@@ -23,6 +24,7 @@ _MESSAGES: dict[str, type[BaseModel]] = {
     "skipped": SkippedFrame,
     "pong": PongFrame,
     "error": ErrorFrame,
+    "close": CloseFrame,
     "ack": AckFrame,
     "ping": PingFrame,
 }
@@ -40,11 +42,12 @@ the person connects.
 
 - Frames are JSON text. A client's frame says its `action`, Ringback's its `kind`.
 - A message can come twice under one `id`: keep the ids you have seen.
-- A backend can ask for an acknowledgement. Acknowledge every message; what nobody waits for is ignored. Acknowledge \
-again what comes again.
+- A backend can ask for an acknowledgement: acknowledge the messages with `"ack": "client"`, and again when they come \
+again. What nobody waits for is ignored.
 - Ignore fields and kinds that you do not know. API Gateway itself may send a frame without `kind`: ignore it, too.
 - API Gateway ends a connection after two hours, and after ten minutes without a frame. Connect again, and what has \
 waited arrives.
+- After `close` with `"reconnect": false`, do not connect again by yourself: the person has opened others since.
 """
 
 _BEARER = "A JWT, as the stage's settings ask for it. Not from a browser, which cannot set this header."
@@ -108,6 +111,9 @@ def document() -> dict[str, Any]:
                 **_operation("receive", "Answer that the connection is alive.", "ping"),
                 "reply": {"channel": {"$ref": "#/channels/connection"}, "messages": [_in_channel("pong")]},
             },
+            "evict": _operation(
+                "send", "Say that this connection ends, and whether to come back; the close follows.", "close"
+            ),
             "refuse": _operation("send", "Answer a frame whose action is none of these.", "error"),
         },
         "components": {

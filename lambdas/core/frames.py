@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from lambdas.core.errors import InvalidMessage
 from lambdas.core.model import Message, timestamp
@@ -32,6 +32,8 @@ def message_frame(message: Message, *, attempt: int, sent_at: datetime, sequence
     )
     if envelope.ordered:
         body["ordered"] = True
+    if envelope.ack == "client":
+        body["ack"] = "client"  # only a run carries such a message, so somebody waits for the answer
     return _within_limit(_json(body))
 
 
@@ -42,6 +44,11 @@ def direct_frame(envelope: DirectEnvelope, *, message_id: str, sent_at: datetime
         InvalidMessage: as above.
     """
     return _within_limit(_json(_body(envelope, message_id, attempt=1, sent_at=sent_at, sequence=envelope.sequence)))
+
+
+def close_frame(reason: Literal["evicted"], *, reconnect: bool) -> bytes:
+    """Build the frame that says why the connection ends, and whether the client may come back by itself."""
+    return _json({"kind": "close", "reason": reason, "reconnect": reconnect})
 
 
 def batch_frames(frames: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:

@@ -4,9 +4,11 @@ from contextlib import suppress
 from typing import Literal
 
 from lambdas.core.errors import RingbackError, ServiceUnavailable
+from lambdas.core.frames import close_frame
 from lambdas.core.model import Connection
 from lambdas.core.ports import Clock, ConnectionStore, Sockets
 
+EVICTED = close_frame("evicted", reconnect=False)
 LimitPolicy = Literal["evict_oldest", "refuse"]
 
 
@@ -44,7 +46,14 @@ def admit(
             raise ConnectionLimitReached(f"a user may have {limit} connections")
     connections.put(connection)
     for old in surplus:
-        end(old, connections=connections, sockets=sockets, clock=clock)
+        _evict(old, connections=connections, sockets=sockets, clock=clock)
+
+
+def _evict(connection: Connection, *, connections: ConnectionStore, sockets: Sockets, clock: Clock) -> None:
+    """Tell the client not to come back by itself, or it would evict another, which would come back; then end it."""
+    with suppress(RingbackError):  # it goes all the same, and what it knows then is what it knew without the frame
+        sockets.post(connection, EVICTED)
+    end(connection, connections=connections, sockets=sockets, clock=clock)
 
 
 def end(connection: Connection, *, connections: ConnectionStore, sockets: Sockets, clock: Clock) -> None:

@@ -18,9 +18,10 @@ from lambdas.core.errors import InvalidMessage
 from lambdas.core.frames import batch_frames, direct_frame, message_frame
 from lambdas.core.intake import Answer, Status
 from lambdas.core.model import Message
+from lambdas.core.presence import EVICTED
 from lambdas.routes.requests import acknowledged_ids
 from ringback.envelope import DirectEnvelope
-from ringback.protocol import AckFrame, BatchFrame, FrameToClient, MessageFrame, SkippedFrame
+from ringback.protocol import AckFrame, BatchFrame, CloseFrame, FrameToClient, MessageFrame, SkippedFrame
 from ringback.wire import MAX_MESSAGES_A_CALL, AcceptAnswer, AcceptRequest, DeadLetterBody
 from tests.builders import NOW, envelope, message, message_event
 from tests.contract.test_documents import validator
@@ -38,6 +39,7 @@ optional = st.fixed_dictionaries(
         "isFinal": st.booleans(),
     },
 )
+acks = st.fixed_dictionaries({}, optional={"ack": st.sampled_from(["none", "client"])})
 numbered = st.fixed_dictionaries({}, optional={"sequence": st.integers(0, 9)}) | st.just({"ordered": True})
 payloads: st.SearchStrategy[Any] = st.sampled_from([None, 0, "", [], {}, {"kind": "batch", "nested": [1.5, None]}])
 
@@ -51,17 +53,18 @@ def reads(model: type[Any], frame: bytes) -> Any:
     return read
 
 
-@given(optional, numbered, payloads, st.integers(1, 300))
+@given(optional, acks, numbered, payloads, st.integers(1, 300))
 def test_the_frame_that_carries_a_message(
-    fields: dict[str, Any], number: dict[str, Any], payload: Any, attempt: int
+    fields: dict[str, Any], ack: dict[str, str], number: dict[str, Any], payload: Any, attempt: int
 ) -> None:
     sequence = 7 if number.get("ordered") else None
-    sent = message(payload=payload, **fields, **number)
+    sent = message(payload=payload, **fields, **ack, **number)
 
     read = reads(MessageFrame, message_frame(sent, attempt=attempt, sent_at=NOW, sequence=sequence))
 
     assert (read.id, read.payload, read.attempt, read.sent_at) == ("m-1", payload, attempt, NOW)
     assert (read.sequence, read.ordered) == ((7, True) if sequence else (number.get("sequence"), None))
+    assert read.ack == ("client" if ack.get("ack") == "client" else None)
 
 
 @given(optional, payloads)
@@ -81,12 +84,19 @@ def test_a_batch_of_frames() -> None:
 
 
 def test_the_announcement_that_a_number_will_not_come() -> None:
-    value = endings.skipped(message(ordered=True), "m-1", 7)
+    value = endings.skipped(message(ordered=True, ack="client"), "m-1", 7)
     sent = Message.accept(value, fallback_id="", accepted_at=NOW, default_ttl_seconds=60)
 
     read = reads(SkippedFrame, message_frame(sent, attempt=1, sent_at=NOW))
 
     assert (read.payload.id, read.payload.sequence) == ("m-1", 7)
+    assert read.ack == "client", "its run waits as that of the message would have"
+
+
+def test_the_word_before_an_eviction() -> None:
+    read = reads(CloseFrame, EVICTED)
+
+    assert (read.reason, read.reconnect) == ("evicted", False)
 
 
 def test_what_no_frame_is() -> None:

@@ -28,6 +28,7 @@ def test_what_a_half_open_client_did_not_acknowledge_arrives_after_the_reconnect
         assert stale(stage, user) == [True, False]
     assert run.status == "SUCCEEDED"
     assert run.states.count(AWAIT) == frame.body["attempt"] >= 2, "the run shows every attempt"
+    assert frame.body["ack"] == "client"
     assert len(client.messages(message["id"])) == 1
 
 

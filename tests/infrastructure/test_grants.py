@@ -33,6 +33,7 @@ GRANTS: dict[str, dict[str, set[str]]] = {
     "Authorizer": {},
     "Connect": {
         CONNECTIONS: {"dynamodb:PutItem", "dynamodb:Query", "dynamodb:DeleteItem"},
+        POST: {"execute-api:ManageConnections"},
         DELETE: {"execute-api:ManageConnections"},
     },
     "Disconnect": {CONNECTIONS: {"dynamodb:DeleteItem"}},

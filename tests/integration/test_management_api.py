@@ -12,11 +12,13 @@ from botocore.config import Config
 
 from lambdas.adapters import aws
 from lambdas.adapters.management_api import ManagementApi
+from lambdas.core import presence
 from lambdas.core.delivery import CALLS_AT_ONCE
 from lambdas.core.errors import InvalidMessage, ServiceUnavailable
 from lambdas.core.model import Connection
 from lambdas.core.ports import PostResult
 from tests.builders import connection
+from tests.fakes import FakeClock, FakeConnections
 from tests.integration.service import Answer, Service, refused_url
 
 POSTED, GONE, THROTTLED, FAILED = PostResult.POSTED, PostResult.GONE, PostResult.THROTTLED, PostResult.FAILED
@@ -105,6 +107,28 @@ def test_many_posts_at_once_have_one_client(monkeypatch: pytest.MonkeyPatch) -> 
     assert len(set(map(id, clients))) == 1
     config: Any = clients[0].meta.config
     assert config.max_pool_connections >= CALLS_AT_ONCE, "or they would wait for each other's connection"
+
+
+@pytest.mark.parametrize("answer", [Answer(), error(500), error(410, "GoneException")])
+def test_who_is_evicted_is_told_and_then_closed_even_if_that_fails(
+    gateway: Service, tab: Connection, answer: Answer
+) -> None:
+    gateway.answer = answer
+    connections = FakeConnections({(tab.recipient, tab.connection_id): tab})
+
+    presence.admit(
+        connection("new", age_seconds=0),
+        limit=1,
+        policy="evict_oldest",
+        connections=connections,
+        sockets=ManagementApi(),
+        clock=FakeClock(),
+    )
+
+    told, *closed = gateway.requests
+    assert (told.method, told.path) == ("POST", "/prod/@connections/Sm9%2F%2BZQ%3D")
+    assert told.body == b'{"kind":"close","reason":"evicted","reconnect":false}'
+    assert {(request.method, request.path) for request in closed} == {("DELETE", told.path)}
 
 
 @pytest.mark.parametrize(

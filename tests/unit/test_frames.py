@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lambdas.core.errors import InvalidMessage
-from lambdas.core.frames import MAX_FRAME_BYTES, batch_frames, message_frame
+from lambdas.core.frames import MAX_FRAME_BYTES, batch_frames, close_frame, message_frame
 from tests.builders import NOW, message
 
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -42,8 +42,20 @@ def test_the_frame_of_an_ordered_message_carries_its_number_and_says_whose_it_is
     )
 
 
-def test_what_the_backend_did_not_give_is_not_there() -> None:
-    assert json.loads(frame()).keys() == {"kind", "id", "type", "payload", "sentAt", "attempt"}
+def test_the_frame_of_a_message_that_a_run_waits_for_asks_for_the_acknowledgement() -> None:
+    assert frame(ack="client", ordered=True, numbered=7) == (
+        b'{"kind":"message","id":"m-1","type":"message","payload":{"text":"hello"},'
+        b'"sentAt":"2030-01-31T12:00:00.250Z","attempt":2,"sequence":7,"ordered":true,"ack":"client"}'
+    )
+
+
+@pytest.mark.parametrize("not_given", [{}, {"ack": "none"}])
+def test_what_the_backend_did_not_give_is_not_there(not_given: dict[str, Any]) -> None:
+    assert json.loads(frame(**not_given)).keys() == {"kind", "id", "type", "payload", "sentAt", "attempt"}
+
+
+def test_the_frame_before_a_close() -> None:
+    assert close_frame("evicted", reconnect=False) == b'{"kind":"close","reason":"evicted","reconnect":false}'
 
 
 @pytest.mark.parametrize(
@@ -96,7 +108,7 @@ def test_one_message_needs_no_batch() -> None:
 
 
 def test_a_batch_is_a_frame_of_frames_in_their_order() -> None:
-    frames = [frame(id=f"m-{number}") for number in range(3)]
+    frames = [frame(id="m-0"), frame(id="m-1", ack="client"), frame(id="m-2")]
 
     ((count, together),) = batch_frames(frames)
 

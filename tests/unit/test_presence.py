@@ -7,6 +7,7 @@ import pytest
 from lambdas.core import presence
 from lambdas.core.errors import StoreUnavailable
 from lambdas.core.model import Connection
+from lambdas.core.ports import PostResult
 from tests.builders import connection, recipient
 from tests.fakes import FakeClock, FakeConnections, FakeSockets
 
@@ -51,6 +52,51 @@ def test_the_users_oldest_connections_are_evicted(limit: int, evicted: list[str]
 
     assert sorted(sockets.closed) == evicted
     assert ids(connections) == {"new", "old-10", "old-20", "old-30"} - set(evicted)
+
+
+def test_whoever_is_evicted_is_told_first_and_nobody_else_hears_of_it() -> None:
+    class Polite(FakeSockets):
+        """Does not close without a word."""
+
+        def close(self, connection: Connection) -> bool:
+            assert connection.connection_id in self.posts
+            return super().close(connection)
+
+    connections, sockets = store(*OLD), Polite()
+
+    admit(connections, sockets, limit=2)
+
+    told = [b'{"kind":"close","reason":"evicted","reconnect":false}']
+    assert sockets.posts == {"old-20": told, "old-30": told}
+    assert sorted(sockets.closed) == ["old-20", "old-30"]
+
+
+@pytest.mark.parametrize("result", [PostResult.GONE, PostResult.THROTTLED, PostResult.FAILED])
+def test_a_word_that_does_not_arrive_keeps_nobody(result: PostResult) -> None:
+    connections, sockets = store(*OLD), FakeSockets(answers={"old-30": [result]})
+
+    admit(connections, sockets)
+
+    assert len(sockets.posts["old-30"]) == 1, "a handshake waits meanwhile: it is not said again"
+    assert sockets.closed == ["old-30"]
+    assert ids(connections) == {"new", "old-10", "old-20"}
+
+
+def test_nor_does_a_word_that_cannot_be_said() -> None:
+    connections, sockets = store(*OLD), FakeSockets(max_frame_bytes=1)
+
+    admit(connections, sockets)
+
+    assert sockets.closed == ["old-30"]
+
+
+def test_a_connection_that_ends_for_another_reason_may_be_opened_again() -> None:
+    connections, sockets = store(OLD[0]), FakeSockets()
+
+    presence.end(OLD[0], connections=connections, sockets=sockets, clock=FakeClock())
+
+    assert sockets.closed == ["old-20"]
+    assert not sockets.posts
 
 
 def test_a_stage_may_refuse_instead() -> None:
@@ -106,7 +152,8 @@ def test_what_cannot_be_evicted_now_is_met_again_at_the_next_handshake() -> None
     [
         pytest.param(20, 0, {"new"}, id="old: it is gone"),
         pytest.param(10, 0, {"new", "old"}, id="young: it may come yet"),
-        pytest.param(10, 2, {"new", "old"}, id="young when it was closed"),
+        pytest.param(8, 2, {"new", "old"}, id="young when it was closed"),
+        pytest.param(10, 2, {"new"}, id="young when it was told, and no more when it was closed"),
     ],
 )
 def test_a_socket_that_is_not_there_keeps_its_row_while_its_own_handshake_may_go_on(
