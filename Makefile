@@ -9,7 +9,7 @@ TOOLS := .venv/.ready node_modules/.ready
 UV_VERSION = $(shell sed -n '/^name = "uv"$$/{n;s/version = "\(.*\)"/\1/p;}' uv.lock)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup docs demo bench-fan-out test test-local test-e2e check format synth deploy up down clean
+.PHONY: help setup docs demo bench-fan-out test test-client test-local test-e2e check format synth deploy up down clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name what; do printf '  %-13s %s\n' "$$name" "$$what"; done
@@ -32,8 +32,12 @@ node_modules/.ready: package.json package-lock.json .venv/.ready
 demo: $(TOOLS) ## Play the delivery scenes on the local stack, with real WebSocket clients
 	@python -m local demo
 
-test: $(TOOLS) ## Run all quick tests: unit, contract, statemachine, integration, infrastructure
+test: $(TOOLS) ## Run all quick tests: unit, contract, statemachine, integration, infrastructure, the client in Node
+	@$(MAKE) --no-print-directory test-client
 	@pytest -n 2 --dist loadgroup tests --ignore tests/e2e --ignore tests/integration/local
+
+test-client: $(TOOLS) ## Run the browser client's tests in Node
+	@node --test --test-reporter=dot 'clients/js/tests/*.test.js'
 
 test-local: $(TOOLS) ## Run the tests of the local cloud: where MiniStack differs from AWS, and its corrections
 	@pytest -n 2 --dist loadgroup tests/integration/local
@@ -46,14 +50,16 @@ check: $(TOOLS) ## Format, lint, types, import rules, state machine lint
 	@ruff check
 	@mypy
 	@lint-imports
+	@tsc -p clients/js --noEmit && tsc -p clients/js/tests
 	@pytest -q tests/contract/test_asl_contract.py
 
 format: $(TOOLS) ## Mend format and imports
 	@ruff format
 	@ruff check --fix
 
-docs: $(TOOLS) ## Write the generated documents anew: JSON Schemas, AsyncAPI, OpenAPI
+docs: $(TOOLS) ## Write the generated documents anew: JSON Schemas, AsyncAPI, OpenAPI, the types of the client
 	@python -m docs.generate
+	@tsc -p clients/js
 
 bench-fan-out: $(TOOLS) ## Measure posts per second and core: boto3 in threads, and the fan-out's poster
 	@python -m benchmarks.fan_out
