@@ -132,13 +132,13 @@ export class RingbackClient {
     if (this.#state !== "closed") return;
     const { signal } = (this.#listening = new AbortController());
     const online = () => {
-      this.#opening = undefined; // on a network that is gone, as is the open connection, though nobody tells it
+      this.#opening?.socket?.close(); // on a network that is gone, as is what is open, though nobody tells it
+      this.#opening = undefined;
       this.#open();
     };
     const visible = () => document.hidden || this.#check();
     globalThis.addEventListener?.("online", online, { signal });
     globalThis.document?.addEventListener("visibilitychange", visible, { signal });
-    this.#attempt = 0;
     this.#open();
   }
 
@@ -194,7 +194,6 @@ export class RingbackClient {
     socket.onmessage = (event) => this.#read(socket, event.data);
     socket.onclose = () => this.#closed(socket);
     socket.onopen = () => {
-      if (this.#opening !== opening) return socket.close();
       const old = this.#socket; // something may be on its way to it
       if (old) this.#after(`linger ${this.#openedAt}`, lingerSeconds, () => old.close());
       this.#opening = undefined;

@@ -267,18 +267,26 @@ test("close: what was handled is acknowledged, and nobody comes back", async () 
   assert.deepEqual(two.connection.acknowledged, ["a"]);
 });
 
-test("closed while it connects: no connection stays", async () => {
+test("closed while it gets its token: no handshake", async () => {
   const { promise, resolve } = Promise.withResolvers();
   const one = make({ token: () => /** @type {Promise<string>} */ (promise) });
   one.client.connect();
   one.client.close();
   resolve("token");
-  const two = make();
-  two.client.connect();
-  two.client.close();
-  const three = await connected();
-  await until(() => three.client.state === "open", "open");
+  await connected();
+  const last = await connected(); // a handshake of the first would have come before
+  assert.equal(gateway.connections.indexOf(last.connection), 1);
+});
+
+test("closed while it connects: no connection stays", async () => {
+  const one = make();
+  one.client.connect();
+  await Promise.resolve(); // it has its token
+  one.client.close();
+  const two = await connected();
+  await until(() => two.client.state === "open", "open");
   await until(() => gateway.connections.filter(({ closed }) => !closed).length === 1, "one connection");
+  assert.deepEqual(statesOf(one), ["connecting", "closed"]);
 });
 
 test("an application that throws in what it is told disturbs nothing", async () => {
@@ -340,9 +348,12 @@ test("in a browser: another network, and a page that is seen again", async () =>
     await until(() => one.client.state === "waiting", "the backoff");
     network.dispatchEvent(new Event("online"));
     await until(() => gateway.hanging === 1, "a handshake on a network that goes");
+    page.dispatchEvent(new Event("visibilitychange")); // no reason for another
     gateway.accept();
     network.dispatchEvent(new Event("online"));
     await gateway.connection(5); // without waiting for that handshake
+    assert.equal(gateway.hanging, 1);
+    assert.equal(gateway.connections.length, 5);
 
     one.client.close();
     network.dispatchEvent(new Event("online"));
@@ -350,6 +361,27 @@ test("in a browser: another network, and a page that is seen again", async () =>
     assert.equal(one.client.state, "closed");
   } finally {
     delete globals.document;
+    delete globals.addEventListener;
+  }
+});
+
+test("once connected by another cause, no backoff is waited out", async () => {
+  mock.method(Math, "random", () => 1);
+  const network = new EventTarget();
+  const globals = /** @type {any} */ (globalThis);
+  globals.addEventListener = network.addEventListener.bind(network);
+  try {
+    const one = await connected({ backoffBaseSeconds: 0.1 });
+    one.connection.drop();
+    await until(() => one.client.state === "waiting", "the backoff");
+    network.dispatchEvent(new Event("online"));
+    await gateway.connection(2);
+    await until(() => one.client.state === "open", "open");
+    const clock = await connected({ url: gateway.url, contextId: "clock", backoffBaseSeconds: 0.2 });
+    clock.connection.drop();
+    await gateway.connection(4); // after a backoff that began later, and was longer
+    assert.equal(gateway.connections.filter(({ query }) => query.contextId === "42").length, 2);
+  } finally {
     delete globals.addEventListener;
   }
 });

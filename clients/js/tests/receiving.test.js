@@ -224,6 +224,34 @@ test("no gap is told while there is no connection", async () => {
   assert.deepEqual([one.ids, one.gaps, clock.gaps], [["n1", "n2", "n3"], [], []]);
 });
 
+test("after a reconnect, the gap has its time again", async () => {
+  const one = await connected({ gapTimeoutSeconds: 0.2 });
+  one.connection.send(numbered(1));
+  one.connection.send(numbered(3));
+  await until(() => one.connection.acknowledged.length, "the first");
+  one.connection.drop();
+  await until(() => one.ids.length === 2, "the one behind the gap");
+  assert.deepEqual(one.gaps, [{ from: 2, to: 2 }]);
+  await until(() => gateway.connections[1].acknowledged.includes("n3"), "its acknowledgement");
+});
+
+test("what was handled without a connection is acknowledged by the next one", async () => {
+  const { promise, resolve } = Promise.withResolvers();
+  const one = await connected({ onMessage: () => promise, backoffBaseSeconds: 0.2 });
+  one.connection.send(message("a", { ack: "client" }));
+  const other = await connected(); // what comes to it came later
+  other.connection.send(message("marker"));
+  await until(() => other.ids.length, "the marker");
+  gateway.refuse(503);
+  one.connection.drop();
+  await until(() => one.client.state === "waiting", "the drop");
+  resolve(undefined);
+  await until(() => gateway.refused.length, "a refusal");
+  gateway.accept();
+  const next = await gateway.connection(3);
+  await until(() => next.acknowledged.includes("a"), "the acknowledgement");
+});
+
 test("nobody waits for a number that will not come", async () => {
   const one = await connected();
   for (const frame of [numbered(1), numbered(3), skipped(2), skipped(4), numbered(5), skipped(1)]) one.connection.send(frame);
