@@ -269,13 +269,16 @@ test("close: what was handled is acknowledged, and nobody comes back", async () 
 
 test("closed while it gets its token: no handshake", async () => {
   const { promise, resolve } = Promise.withResolvers();
-  const one = make({ token: () => /** @type {Promise<string>} */ (promise) });
+  const one = make({ token: () => /** @type {Promise<string>} */ (promise), contextId: "closed" });
   one.client.connect();
   one.client.close();
   resolve("token");
-  await connected();
-  const last = await connected(); // a handshake of the first would have come before
-  assert.equal(gateway.connections.indexOf(last.connection), 1);
+  const later = await connected();
+  await until(() => gateway.connections.some(({ query }) => query.contextId === "42"), "a later handshake");
+  later.connection.send(message("a"));
+  await until(() => later.ids.length, "the message");
+  assert.equal(gateway.connections.length, 1);
+  assert.deepEqual(statesOf(one), ["connecting", "closed"]);
 });
 
 test("closed while it connects: no connection stays", async () => {
@@ -319,7 +322,9 @@ test("in a browser: another network, and a page that is seen again", async () =>
   globals.document = page;
   globals.addEventListener = network.addEventListener.bind(network);
   try {
-    const one = await connected({ backoffBaseSeconds: 3600, backoffCapSeconds: 3600 });
+    let tokens = 0;
+    const token = () => `token-${++tokens}`;
+    const one = await connected({ token, backoffBaseSeconds: 3600, backoffCapSeconds: 3600 });
     await until(() => one.client.state === "open", "open");
     network.dispatchEvent(new Event("online"));
     const second = await gateway.connection(2); // though the first looks open
@@ -348,7 +353,9 @@ test("in a browser: another network, and a page that is seen again", async () =>
     await until(() => one.client.state === "waiting", "the backoff");
     network.dispatchEvent(new Event("online"));
     await until(() => gateway.hanging === 1, "a handshake on a network that goes");
-    page.dispatchEvent(new Event("visibilitychange")); // no reason for another
+    const before = tokens;
+    page.dispatchEvent(new Event("visibilitychange"));
+    assert.equal(tokens, before, "one handshake at a time");
     gateway.accept();
     network.dispatchEvent(new Event("online"));
     await gateway.connection(5); // without waiting for that handshake
