@@ -284,7 +284,7 @@ def park_for_reconnect(
     The callback is written before the connections are read again, and a connection is written before its
     wake reads the callbacks: whichever comes second sees the other, so no wake-up is lost. A connection that was
     just tried is none to go on with, unless it was so young then that its handshake may not have ended; that is said
-    of it once, or a client that never acknowledges would use up the attempts. An acknowledgement that came after its
+    of it once, and a stale one must be new since, or clients that never acknowledge would use up the attempts. An acknowledgement that came after its
     time is kept and looked for in the same order, so that is not lost either.
 
     Args:
@@ -307,15 +307,18 @@ def park_for_reconnect(
         raise in_vain
     now = clock.now()
     there = [connection for connection in connections.of_recipient(message.recipient) if connection.is_open(now)]
-    missed = [
-        connection
-        for connection in there
-        if connection.connection_id not in tried or (connection.is_young(tried_at) and connection.stale_since is None)
-    ]
+    missed = [connection for connection in there if _is_missed(connection, tried, tried_at)]
     if unacknowledged:
         _mark_stale([connection for connection in there if connection.connection_id in tried], connections, now)
     if missed:
         _complete(callback, woken(missed, by="recheck"), tokens=tokens, remove=callbacks.remove_reconnect)
+
+
+def _is_missed(connection: Connection, tried: Collection[str], tried_at: datetime) -> bool:
+    """Whether the last attempt may have gone past this connection."""
+    if connection.connection_id in tried:
+        return connection.is_young(tried_at) and connection.stale_since is None
+    return connection.stale_since is None or connection.connected_at >= tried_at
 
 
 def wake(

@@ -523,6 +523,26 @@ def test_a_young_client_that_never_acknowledges_is_asked_once_more_and_then_wait
     assert world.tokens.waiting == {"token-2"}
 
 
+def test_two_that_never_acknowledge_do_not_hand_the_run_to_each_other(world: World) -> None:
+    world.tokens.waiting = {"token-1", "token-2"}
+    world.connect(connection("young", age_seconds=1), connection("old"))
+
+    world.park(attempt(1, ack="client"), entry=1, tried=["young", "old"], unacknowledged=True)
+    assert [row["connectionId"] for row in world.tokens.outputs["token-1"]["connections"]] == ["young"]
+
+    world.park(attempt(2, ack="client"), entry=2, tried=["young"], unacknowledged=True)
+    assert world.tokens.waiting == {"token-2"}
+
+
+def test_one_that_came_since_the_last_attempt_is_missed_though_another_message_made_it_stale(world: World) -> None:
+    world.tokens.waiting = {"token-1"}
+    world.connect(connection("new", age_seconds=0, stale_since=NOW))
+
+    world.park(attempt(1, ack="client"), entry=1, tried=["gone"], unacknowledged=True)
+
+    assert world.tokens.waiting == set()
+
+
 def test_what_took_a_message_that_nobody_acknowledged_is_stale_from_the_first_time_on(world: World) -> None:
     tried = [connection("tab"), connection("phone", stale_since=NOW - timedelta(hours=1))]
     world.connect(*tried, connection("new"), connection("elsewhere", recipient(context_id="43")))
