@@ -80,6 +80,21 @@ test("a frame ends the row of failures", async () => {
   assert.equal(one.states.findLast(({ state }) => state === "waiting").attempt, 1);
 });
 
+test("so does a connection that lasts, though it is silent", async () => {
+  gateway.refuse(503);
+  const one = make();
+  one.client.connect();
+  await until(() => gateway.refused.length === 3, "three refusals");
+  gateway.accept();
+  const connection = await gateway.connection(1);
+  await until(() => one.client.state === "open", "open");
+  const now = Date.now();
+  mock.method(Date, "now", () => now + 6000);
+  connection.drop();
+  await gateway.connection(2);
+  assert.equal(one.states.findLast(({ state }) => state === "waiting").attempt, 1);
+});
+
 test("a token that cannot be had is asked for again", async () => {
   let asked = 0;
   const one = await connected({
