@@ -234,7 +234,6 @@ export class RingbackClient {
   #failed(opening, error) {
     if (this.#opening !== opening) return;
     this.#opening = undefined;
-    this.#stop("handshake");
     this.#report(error);
     this.#retry();
   }
@@ -276,7 +275,6 @@ export class RingbackClient {
    * @param {string} text
    */
   #read(socket, text) {
-    if (this.#state === "closed") return;
     const frame = JSON.parse(text);
     if (socket === this.#socket) {
       this.#attempt = 0;

@@ -206,6 +206,11 @@ test("a silence is pinged, and nothing else", async () => {
   mock.timers.tick(240_000);
   await until(() => one.connection.received.length, "the ping");
   assert.deepEqual(one.connection.received, [{ action: "ping" }]);
+  await until(() => one.client.state === "open", "open");
+  one.connection.send(message("after the pong"));
+  await until(() => one.ids.length === 4, "the message after the pong");
+  mock.timers.tick(20_000); // the ping was answered in time
+  assert.equal(one.client.state, "open");
 });
 
 test("a half-open connection is noticed and replaced", async () => {
@@ -294,6 +299,32 @@ test("closed while it gets its token: no handshake", async () => {
   await until(() => later.ids.length, "the message");
   assert.equal(gateway.connections.length, 1);
   assert.deepEqual(statesOf(one), ["connecting", "closed"]);
+});
+
+test("closed while its token cannot be had: no further attempt", async () => {
+  const { promise, reject } = Promise.withResolvers();
+  const one = make({ token: () => /** @type {Promise<string>} */ (promise) });
+  one.client.connect();
+  one.client.close();
+  reject(new Error("no network"));
+  await connected();
+  assert.deepEqual(statesOf(one), ["connecting", "closed"]);
+  assert.deepEqual(one.errors, []);
+});
+
+test("what waits for a connection does not outlive a close", async () => {
+  gateway.refuse(503);
+  gateway.actions.push("say");
+  const one = make();
+  one.client.connect();
+  one.client.send({ action: "say", n: 1 });
+  one.client.close();
+  gateway.accept();
+  one.client.connect();
+  one.client.send({ action: "say", n: 2 });
+  const connection = await gateway.connection(1);
+  await until(() => connection.received.length, "a frame");
+  assert.deepEqual(connection.received, [{ action: "say", n: 2 }]);
 });
 
 test("closed while it connects: no connection stays", async () => {
