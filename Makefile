@@ -1,6 +1,7 @@
 # Every target does its own set-up: a fresh machine needs Python 3.11 or newer, and make.
 PYTHON ?= python3
 PORT ?= 4600
+CONSOLE_PORT ?=
 STAGE ?= dev
 SETTINGS ?=
 
@@ -9,7 +10,7 @@ TOOLS := .venv/.ready node_modules/.ready
 UV_VERSION = $(shell sed -n '/^name = "uv"$$/{n;s/version = "\(.*\)"/\1/p;}' uv.lock)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup docs demo bench-fan-out test test-client test-local test-e2e check format synth deploy up down clean
+.PHONY: help setup docs screenshots demo bench-fan-out test test-client test-browser test-local test-e2e check format synth deploy up down clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name what; do printf '  %-13s %s\n' "$$name" "$$what"; done
@@ -32,12 +33,15 @@ node_modules/.ready: package.json package-lock.json .venv/.ready
 demo: $(TOOLS) ## Play the delivery scenes on the local stack, with real WebSocket clients
 	@python -m local demo
 
-test: $(TOOLS) ## Run all quick tests: unit, contract, statemachine, integration, infrastructure, the client in Node
+test: $(TOOLS) ## Run all quick tests: unit, contract, statemachine, integration, infrastructure, the client in Node and Chromium
 	@$(MAKE) --no-print-directory test-client
-	@pytest -n 2 --dist loadgroup tests --ignore tests/e2e --ignore tests/integration/local
+	@pytest -n 2 --dist loadgroup tests --ignore tests/e2e --ignore tests/integration/local --ignore-glob 'tests/browser/test_*'
 
-test-client: $(TOOLS) ## Run the browser client's tests in Node
-	@node --test --test-reporter=dot 'clients/js/tests/*.test.js'
+test-client: $(TOOLS) ## Run the tests in Node: the browser client, what the console's page computes
+	@node --test --test-reporter=dot 'clients/js/tests/*.test.js' 'tests/page/*.test.js'
+
+test-browser: $(TOOLS) ## Run the tests in real Chromium: the client and the console on the deployed stack
+	@pytest tests/browser --ignore tests/browser/quick
 
 test-local: $(TOOLS) ## Run the tests of the local cloud: where MiniStack differs from AWS, and its corrections
 	@pytest -n 2 --dist loadgroup tests/integration/local
@@ -50,7 +54,7 @@ check: $(TOOLS) ## Format, lint, types, import rules, state machine lint
 	@ruff check
 	@mypy
 	@lint-imports
-	@tsc -p clients/js --noEmit && tsc -p clients/js/tests
+	@tsc -p clients/js --noEmit && tsc -p clients/js/tests && tsc -p local/console/page
 	@pytest -q tests/contract/test_asl_contract.py
 
 format: $(TOOLS) ## Mend format and imports
@@ -61,6 +65,9 @@ docs: $(TOOLS) ## Write the generated documents anew: JSON Schemas, AsyncAPI, Op
 	@python -m docs.generate
 	@tsc -p clients/js
 
+screenshots: $(TOOLS) ## Take the README's pictures of the console anew
+	@python -m docs.screenshots
+
 bench-fan-out: $(TOOLS) ## Measure posts per second and core: boto3 in threads, and the fan-out's poster
 	@python -m benchmarks.fan_out
 
@@ -70,8 +77,8 @@ synth: $(TOOLS) ## Synthesize the stack of STAGE (with SETTINGS) under cdk-nag
 deploy: $(TOOLS) ## Deploy STAGE (with SETTINGS) into the AWS account that the environment names
 	@cdk deploy --no-notices -c stage=$(STAGE) $(if $(SETTINGS),-c settings='$(SETTINGS)')
 
-up: $(TOOLS) ## Start the local stack on PORT, print how to use it, stay until Ctrl-C
-	@python -m local up --port $(PORT)
+up: $(TOOLS) ## Start the local stack on PORT and its console on CONSOLE_PORT, say how to use them, stay until Ctrl-C
+	@python -m local up --port $(PORT) $(if $(CONSOLE_PORT),--console-port $(CONSOLE_PORT))
 
 down: $(TOOLS) ## Stop a local stack that is left over
 	@python -m local down

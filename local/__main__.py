@@ -3,6 +3,7 @@
 import argparse
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from local.errors import LocalError
 from local.installation import Installation
 from local.instructions import instructions
 from local.tokens import Keys
+
+_LAST_PORT = 65_535
 
 
 def main() -> int:
@@ -30,10 +33,20 @@ def main() -> int:
 
 
 def _up(arguments: argparse.Namespace) -> int:
-    with stack.running(settings.DIRECTORY, port=arguments.port) as started:
-        started.installation.save()
+    from local import console
+
+    port = arguments.console_port or arguments.port + 1
+    if port > _LAST_PORT:
+        raise LocalError("There is no port after the last one: name one for the console with CONSOLE_PORT.")
+    with (
+        console.reserved(port) as listener,
+        stack.running(settings.DIRECTORY, port=arguments.port) as started,
+        console.running(started, listener=listener) as there,
+    ):
+        installation = replace(started.installation, console_url=there.url)
+        installation.save()
         try:
-            print(instructions(started.installation))
+            print(instructions(installation))
             print("Ringback is up. Ctrl-C stops it.", flush=True)
             started.cloud.wait()
         finally:
@@ -96,6 +109,7 @@ def _parser() -> argparse.ArgumentParser:
 
     up = commands.add_parser("up", help="start, deploy, and stay until Ctrl-C")
     up.add_argument("--port", type=_port, default=settings.DEFAULT_PORT, help="1 to 65535, %(default)s unless told")
+    up.add_argument("--console-port", type=_port, help="the one after --port unless told")
     up.set_defaults(command=_up)
 
     down = commands.add_parser("down", help="stop what an earlier `up` has left")
@@ -127,8 +141,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _port(text: str) -> int:
     """A port that can be asked for."""
-    if not (text.isdecimal() and 1 <= int(text) <= 65_535):
-        raise argparse.ArgumentTypeError(f"{text} is no port: give 1 to 65535")
+    if not (text.isdecimal() and 1 <= int(text) <= _LAST_PORT):
+        raise argparse.ArgumentTypeError(f"{text} is no port: give 1 to {_LAST_PORT}")
     return int(text)
 
 

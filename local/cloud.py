@@ -72,7 +72,7 @@ def running(directory: Path, *, port: int | None = None, corrected: bool = True)
         _kill_group(holder(directory / SERVER_LOCK))
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir()
-        with _bound(port) as listener:
+        with bound(port) as listener:
             endpoint = f"http://{settings.HOST}:{listener.getsockname()[1]}"
             process = _start(directory, temporary, listener, corrected=corrected)
         try:
@@ -125,15 +125,19 @@ def last_lines(log: Path, count: int = 20) -> str:
 
 
 @contextlib.contextmanager
-def _bound(port: int | None) -> Iterator[socket.socket]:
-    """The socket MiniStack will listen on. Bound here, so no other program can take the port in between."""
+def bound(port: int | None, *, variable: str = "PORT") -> Iterator[socket.socket]:
+    """The socket a server will listen on. Bound here, so no other program can take the port in between.
+
+    Raises:
+        PortBusy: says with which variable of `make up` to choose another.
+    """
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((settings.HOST, port or 0))
         except OSError as error:
             raise PortBusy(
-                f"Port {port} is not free: {error.strerror}. Choose another: make up PORT={(port or 0) + 1}"
+                f"Port {port} is not free: {error.strerror}. Choose another: make up {variable}={(port or 0) + 1}"
             ) from error
         yield listener
 

@@ -6,6 +6,7 @@ LocalError
     CloudFailed         MiniStack did not start, or died
     DeploymentFailed    `cdk bootstrap` or `cdk deploy` failed
     NotRunning          there is no installation to read
+    NoBrowser           there is no Chromium
 """
 
 
@@ -31,3 +32,7 @@ class DeploymentFailed(LocalError):
 
 class NotRunning(LocalError):
     """There is no installation to read."""
+
+
+class NoBrowser(LocalError):
+    """There is no Chromium."""

@@ -14,6 +14,7 @@ from botocore.config import Config
 
 from local import settings
 from local.errors import NotRunning
+from ringback import installation as backends
 
 if TYPE_CHECKING:
     from mypy_boto3_apigatewaymanagementapi import ApiGatewayManagementApiClient
@@ -120,6 +121,7 @@ class Installation:
     management_endpoint: str
     disconnect_function_name: str
     token_command: str
+    console_url: str = ""  # while there is one
 
     @classmethod
     def load(cls, file: Path = settings.INSTALLATION_FILE) -> Self:
@@ -136,7 +138,8 @@ class Installation:
     @classmethod
     def of(cls, values: Mapping[str, str]) -> Self:
         """From values by name; what has no field here is left out."""
-        return cls(**{field.name: values[field.name] for field in fields(cls)})
+        given = values if "console_url" in values else {**values, "console_url": ""}
+        return cls(**{field.name: given[field.name] for field in fields(cls)})
 
     def save(self, file: Path = settings.INSTALLATION_FILE) -> None:
         """Write it down for other programs."""
@@ -146,6 +149,15 @@ class Installation:
     @cached_property
     def clients(self) -> Clients:
         return Clients(self.endpoint)
+
+    @cached_property
+    def sdk(self) -> backends.Installation:
+        """The same for the package that backends use."""
+        by_name = {name.lower(): name for name in backends.OUTPUTS}
+        known = {by_name.get(name.replace("_", "")): value for name, value in asdict(self).items()}
+        outputs = {name: value for name, value in known.items() if name is not None}
+        clients = backends.Clients.of_local(self.endpoint)
+        return backends.Installation(f"the local stack at {self.endpoint}", outputs, clients)
 
     @property
     def management_url(self) -> str:

@@ -11,7 +11,8 @@ _USER, _CONTEXT, _CONTEXT_ID = "ana", "chat", "42"
 
 def instructions(installation: Installation) -> str:
     """Text for a terminal. The commands run as they stand, from the project's folder."""
-    return f"""
+    console = f"\nConsole                 {installation.console_url}/" if installation.console_url else ""
+    return f"""{console}
 Endpoint                {installation.endpoint}
 WebSocket               {installation.websocket_url}
 Delivery state machine  {installation.delivery_state_machine_arn}

@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
@@ -16,6 +17,7 @@ from ministack.app import app  # type: ignore[import-untyped]
 
 from local import corrections
 from local.cloud import SERVER_LOCK
+from local.feed import Feed
 from local.locks import PidLock
 
 
@@ -33,9 +35,13 @@ def main() -> None:
     lock.name(os.getpid())
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
+    served = app
     if not arguments.uncorrected:
         corrections.apply()
-    _serve(arguments.socket)
+        feed = Feed()
+        feed.install()
+        served = feed.beside(app)
+    _serve(served, arguments.socket)
 
 
 def _end_with_parent() -> None:
@@ -44,7 +50,7 @@ def _end_with_parent() -> None:
     os.killpg(os.getpgrp(), signal.SIGKILL)
 
 
-def _serve(socket: int) -> None:
+def _serve(served: Any, socket: int) -> None:
     # A WebSocket each for hundreds of clients, and three pipes for each handler.
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(ValueError, OSError):
@@ -54,7 +60,7 @@ def _serve(socket: int) -> None:
     config.bind = [f"fd://{socket}"]
     config.backlog = 1024
     config.keep_alive_timeout = 75
-    asyncio.run(serve(app, config))
+    asyncio.run(serve(served, config))
 
 
 if __name__ == "__main__":

@@ -19,6 +19,8 @@ TOOLS = Path(sys.executable).parent
 MINISTACK_VERSION = "1.5.33"
 HOST = "127.0.0.1"
 DEFAULT_PORT = 4600
+# Beside MiniStack's own paths, and under none of AWS: what its runs do, told as it happens (`local.feed`).
+RUNS_PATH = "/_ringback/runs"
 
 ACCOUNT = "000000000000"
 REGION = "us-east-1"
@@ -95,3 +97,13 @@ def _aws() -> dict[str, str]:
 def _path() -> str:
     """The virtualenv first: its node runs the CDK, its python the app."""
     return os.pathsep.join([str(TOOLS), os.environ.get("PATH", os.defpath)])  # noqa: TID251
+
+
+def chosen_browser() -> str | None:
+    """The Chromium that the developer names, if any: a path, or a command."""
+    return os.environ.get("CHROMIUM") or None  # noqa: TID251
+
+
+def in_ci() -> bool:
+    """Whether this runs in CI, where nothing may be skipped."""
+    return bool(os.environ.get("CI"))  # noqa: TID251

@@ -1,11 +1,11 @@
 """What became of a message. The Step Functions client is passed in; nothing else of this package is needed."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
@@ -72,10 +72,14 @@ def read_status(client: "SFNClient", state_machine_arn: str, message_id: str) ->
 
 def status_of(client: "SFNClient", run: Run) -> MessageStatus:
     """Read what became of the message that a run carries."""
-    last = _last_moves(_newest_events_first(client, run.arn), ended=run.status != "RUNNING")
+    return status_from(run, Progress.read_back(_newest_events_first(client, run.arn)))
+
+
+def status_from(run: Run, progress: "Progress") -> MessageStatus:
+    """Say what became of the message that a run carries, whose history is known."""
     general: dict[str, Any] = {
         "id": run.message_id,
-        "attempts": last.attempts,
+        "attempts": progress.attempts(ended=run.status != "RUNNING"),
         "accepted_at": run.started_at,
         "execution_arn": run.arn,
         "console_url": console_url(run.arn),
@@ -88,13 +92,13 @@ def status_of(client: "SFNClient", run: Run) -> MessageStatus:
             reason=run.error,
             cause=run.cause,
         )
-    if last.waits:
+    if progress.waits:
         return MessageStatus(
             **general,
             state="waiting",
-            waiting_for=_WAITS.get(last.state),
-            waiting_since=last.since,
-            next_attempt_at=last.until,
+            waiting_for=_WAITS.get(progress.state),
+            waiting_since=progress.since,
+            next_attempt_at=progress.until,
         )
     return MessageStatus(**general, state="delivering")
 
@@ -109,46 +113,57 @@ def console_url(execution_arn: str) -> str:
 
 
 @dataclass(slots=True)
-class _Moves:
-    """Where a run is: the state it is in, since when, until when at most, and how many attempts it has begun."""
+class Progress:
+    """How far a run has come: the state it is in, since when, and until when at most."""
 
     state: str = ""
     since: datetime | None = None
     until: datetime | None = None
-    attempts: int = 0
+    _attempt: int | None = None
+    _waits_entered: int = 0
+
+    @classmethod
+    def read_back(cls, newest_first: Iterable[Mapping[str, Any]]) -> Self:
+        """Read a history back from its end, no further than needed."""
+        progress, needed = cls(), []
+        knows_state = knows_attempt = False
+        for event in newest_first:
+            needed.append(event)
+            knows_state = knows_state or "stateEnteredEventDetails" in event
+            knows_attempt = knows_attempt or bool(_attempt(event))
+            if knows_state and knows_attempt:
+                break
+        for event in reversed(needed):
+            progress.add(event)
+        return progress
+
+    def add(self, event: Mapping[str, Any]) -> None:
+        """Go on with the next event of the history."""
+        if entered := event.get("stateEnteredEventDetails"):
+            self.state, self.since, self.until = entered["name"], event["timestamp"], None
+            self._waits_entered += entered["name"] == "Wait For Reconnect"
+        if scheduled := event.get("taskScheduledEventDetails"):
+            self._attempt = _attempt(event) or self._attempt
+            if seconds := scheduled.get("timeoutInSeconds"):
+                self.until = event["timestamp"] + timedelta(seconds=seconds)
 
     @property
     def waits(self) -> bool:
+        """Whether it is in a state that waits."""
         return self.state in _WAITS or self.state == _WAITS_OUT_A_FAILURE
 
-
-def _last_moves(newest_first: Iterator[Mapping[str, Any]], *, ended: bool) -> _Moves:
-    """Read back from a run's end no further than needed."""
-    moves, attempts, waits_entered = _Moves(), None, 0
-    for event in newest_first:
-        entered = event.get("stateEnteredEventDetails")
-        scheduled = event.get("taskScheduledEventDetails")
-        if scheduled:
-            attempts = attempts or _attempt(scheduled)
-            seconds = scheduled.get("timeoutInSeconds")
-            if not moves.state and moves.until is None and seconds:
-                moves.until = event["timestamp"] + timedelta(seconds=seconds)
-        if entered:
-            waits_entered += entered["name"] == "Wait For Reconnect"
-            if not moves.state:
-                moves.state, moves.since = entered["name"], event["timestamp"]
-        if moves.state and attempts:
-            break
-    # Where the history does not hold what tasks were given: an attempt ends in a wait, the last one in success. A late
-    # acknowledgement ends a wait, and is no attempt.
-    in_a_wait = moves.state in {"Wait For Reconnect", "Acknowledged Late"}
-    failed = ended and moves.state == "Undelivered"
-    moves.attempts = attempts or waits_entered + (not in_a_wait and not failed)
-    return moves
+    def attempts(self, *, ended: bool) -> int:
+        """How many attempts were begun."""
+        # Where the history does not hold what tasks were given: an attempt ends in a wait, the last one in success. A
+        # late acknowledgement ends a wait, and is no attempt.
+        in_a_wait = self.state in {"Wait For Reconnect", "Acknowledged Late"}
+        failed = ended and self.state == "Undelivered"
+        return self._attempt or self._waits_entered + (not in_a_wait and not failed)
 
 
-def _attempt(scheduled: Mapping[str, Any]) -> int | None:
+def _attempt(event: Mapping[str, Any]) -> int | None:
     """The number of the attempt that a task belongs to, as the machine hands it to every function."""
+    scheduled = event.get("taskScheduledEventDetails", {})
     with suppress(ValueError, AttributeError):
         parameters = json.loads(scheduled.get("parameters") or "{}")
         number = parameters.get("Payload", {}).get("attempt")

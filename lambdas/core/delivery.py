@@ -284,8 +284,8 @@ def park_for_reconnect(
     The callback is written before the connections are read again, and a connection is written before its
     wake reads the callbacks: whichever comes second sees the other, so no wake-up is lost. A connection that was
     just tried is none to go on with, unless it was so young then that its handshake may not have ended; that is said
-    of it once, and a stale one must be new since, or clients that never acknowledge would use up the attempts. An acknowledgement that came after its
-    time is kept and looked for in the same order, so that is not lost either.
+    of it once, and a stale one must be new since, or clients that never acknowledge would use up the attempts. An
+    acknowledgement that came after its time is kept and looked for in the same order, so that is not lost either.
 
     Args:
         tried: the connections that were just posted to.

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import sys
 from pathlib import Path
 
@@ -61,6 +62,26 @@ def test_second_up_says_so(
 
     lock.close()
     assert "process 4711" in capsys.readouterr().err
+
+
+def test_a_taken_port_of_the_console_is_told_before_anything_starts(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.socket() as taken:
+        taken.bind((settings.HOST, 0))
+        port = taken.getsockname()[1]
+        assert run(monkeypatch, "up", "--console-port", str(port)) == 1
+
+    assert f"CONSOLE_PORT={port + 1}" in capsys.readouterr().err
+    assert not (directory / RUN_LOCK).exists()
+
+
+def test_there_is_no_port_for_the_console_after_the_last_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "up", "--port", "65535") == 1
+
+    assert "CONSOLE_PORT" in capsys.readouterr().err
 
 
 def test_token(directory: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -122,3 +122,30 @@ def test_instructions_name_everything(installation: Installation) -> None:
         installation.token_command,
     ):
         assert value in text
+
+
+def test_the_console_is_named_first(installation: Installation) -> None:
+    there = replace(installation, console_url="http://127.0.0.1:4601")
+
+    first, second, *_ = instructions.instructions(there).split("\n")[1:]
+
+    assert first.split() == ["Console", "http://127.0.0.1:4601/"]
+    assert second.split() == ["Endpoint", ENDPOINT]
+
+
+def test_without_a_console_none_is_named(installation: Installation) -> None:
+    assert "Console" not in instructions.instructions(installation)
+
+
+def test_a_saved_installation_knows_its_console(installation: Installation, tmp_path: Path) -> None:
+    there = replace(installation, console_url="http://127.0.0.1:4601")
+    there.save(tmp_path / "local.json")
+
+    assert Installation.load(tmp_path / "local.json") == there
+
+
+def test_the_same_installation_for_the_package(installation: Installation) -> None:
+    known = {name: value for name, value in OUTPUTS.items() if name != "SomethingNew"}
+
+    assert installation.sdk.outputs == known
+    assert installation.sdk.clients.endpoint_url == ENDPOINT

@@ -1,6 +1,7 @@
 """What a run's description and history say of its message."""
 
 import json
+import random
 from datetime import datetime, timedelta
 from typing import Any, cast
 
@@ -10,7 +11,7 @@ from botocore.exceptions import ClientError
 from ringback.errors import AccessDenied, MessageNotFound, NotCancellable
 from ringback.names import execution_name
 from ringback.runs import cancel
-from ringback.status import console_url, read_status
+from ringback.status import Progress, console_url, read_status
 from tests.builders import NOW, envelope
 from tests.sdk import arn
 
@@ -156,6 +157,37 @@ def test_how_a_message_ended(runs: Any, ended: dict[str, Any], state: str) -> No
     assert (status.state, status.ended_at) == (state, at(9))
     assert (status.reason, status.cause) == (ended.get("error"), ended.get("cause"))
     assert status.has_ended
+
+
+_STATES = [
+    "Resolve Connections",
+    "Wait For Reconnect",
+    "Post And Await Acknowledgement",
+    "Acknowledged Late",
+    "Undelivered",
+]
+
+
+def test_a_history_read_back_says_the_same_as_one_that_was_followed() -> None:
+    any_of = random.Random(1)  # noqa: S311 - the same thousand histories each time
+
+    def any_event() -> dict[str, Any]:
+        seconds = any_of.randrange(100)
+        if any_of.random() < 0.5:
+            return entered(any_of.choice(_STATES), seconds)
+        return scheduled(any_of.randrange(4), seconds, any_of.choice([None, 40]))
+
+    for _ in range(1_000):
+        history = [any_event() for _ in range(any_of.randrange(12))]
+        followed = Progress()
+        for event in history:
+            followed.add(event)
+        read = Progress.read_back(reversed(history))
+
+        for name in ("state", "since", "until", "waits"):
+            assert getattr(read, name) == getattr(followed, name), (name, history)
+        for ended in (False, True):
+            assert read.attempts(ended=ended) == followed.attempts(ended=ended), history
 
 
 def test_the_attempts_of_a_dead_letter_are_those_it_says(runs: Any) -> None:

@@ -1,0 +1,176 @@
+"""What the console knows of the runs: a summary of each, folded from what MiniStack tells (`local.feed`)."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+from local.console import moments
+from ringback.runs import Run
+from ringback.status import Progress, status_from
+
+Machine = Literal["delivery", "fanOut"]
+Json = dict[str, Any]
+
+MAX_RUNS = 5_000
+
+_TOLD = ("stateEnteredEventDetails", "taskScheduledEventDetails")
+_OF_A_STATUS = ("attempts", "waitingFor", "waitingSince", "nextAttemptAt", "endedAt", "reason", "cause")
+_STATUS_OF_A_FAN_OUT = {"RUNNING": "running", "SUCCEEDED": "succeeded"}
+
+
+def summary(run: Run, about: "About", progress: Progress, *, machine: Machine, events: int) -> Json:
+    """A run as the page gets it."""
+    known: Json = {
+        "arn": run.arn,
+        "name": run.name,
+        "machine": machine,
+        "id": run.message_id,
+        **about.fields,
+        "state": progress.state,
+        "startedAt": moments.text(run.started_at),
+        "events": events,
+    }
+    if machine == "fanOut":
+        more = {
+            "status": _STATUS_OF_A_FAN_OUT.get(run.status, "failed"),
+            "attempts": 1,
+            "endedAt": moments.text(run.stopped_at) if run.stopped_at else None,
+            "reason": run.error,
+            "cause": run.cause,
+        }
+    else:
+        status = status_from(run, progress).model_dump(mode="json", by_alias=True)
+        more = {"status": status["state"], **{name: status[name] for name in _OF_A_STATUS}}
+    return known | {name: value for name, value in more.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What of a run's input the page shows in a list."""
+
+    message_id: str | None
+    fields: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, given: Any, machine: Machine) -> "About":
+        """Read an input, which may be anything."""
+        whole = given if isinstance(given, dict) else {}
+        message = _object(whole.get("message")) if machine == "fanOut" else whole
+        audience = _object(whole.get("audience"))
+        place = _object(audience.get("conversation")) or audience if machine == "fanOut" else whole.get("recipient")
+        place = _object(place)
+        fields: Json = {
+            "user": _text(place.get("user")),
+            "context": _text(place.get("context")),
+            "contextId": _text(place.get("contextId")),
+            "type": _text(message.get("type")) or _text(message.get("messageType")) or "message",
+            "ack": _text(message.get("ack")) or "none",
+            "ordered": message.get("ordered") is True,
+        }
+        if isinstance(message.get("sequence"), int):
+            fields["sequence"] = message["sequence"]
+        return cls(_text(whole.get("id")), fields)
+
+
+@dataclass(slots=True)
+class _Known:
+    """One run, as far as it was told. Of its input, its output and its history there is only what the summary needs."""
+
+    machine: Machine
+    about: About
+    progress: Progress = field(default_factory=Progress)
+    events: int = 0
+
+    def add(self, event: Mapping[str, Any]) -> None:
+        self.events += 1
+        if any(name in event for name in _TOLD):
+            self.progress.add({**event, "timestamp": datetime.fromisoformat(event["timestamp"])})
+
+
+class Runs:
+    """The newest runs. Of each the summary is kept as JSON text: it goes to many pages as it is."""
+
+    def __init__(self, machines: Mapping[str, Machine], *, most: int = MAX_RUNS) -> None:
+        self._machines = machines
+        self._most = most
+        self._known: dict[str, _Known] = {}
+        self._texts: dict[str, str] = {}
+
+    def texts(self, arns: Iterable[str] | None = None) -> list[str]:
+        """The summaries of these runs as far as they are known, or of all, the oldest first."""
+        if arns is None:
+            return list(self._texts.values())
+        return [self._texts[arn] for arn in arns if arn in self._texts]
+
+    def forget(self) -> None:
+        """Know nothing: everything is told anew."""
+        self._known.clear()
+        self._texts.clear()
+
+    def take(self, told: Mapping[str, Any]) -> Json | None:
+        """Take in what was told of a run; answers its summary if that is news."""
+        arn = told["arn"]
+        if (known := self._find(told)) is None:
+            return None
+        for event in told["events"]:
+            known.add(event)
+        made = summary(_run(told, known.about), known.about, known.progress, machine=known.machine, events=known.events)
+        text = json.dumps(made, ensure_ascii=False)
+        if self._texts.get(arn) == text:
+            return None
+        self._texts[arn] = text
+        return made
+
+    def number(self, arn: str, sequence: int) -> bool:
+        """Note the number of an ordered message; False if its run is not kept any more."""
+        if (known := self._known.get(arn)) is None or arn not in self._texts:
+            return False
+        known.about = About(known.about.message_id, {**known.about.fields, "sequence": sequence})
+        self._texts[arn] = json.dumps({**json.loads(self._texts[arn]), "sequence": sequence}, ensure_ascii=False)
+        return True
+
+    def _find(self, told: Mapping[str, Any]) -> _Known | None:
+        """The run that this belongs to, made new where it is told from its beginning; None if it is none of ours."""
+        arn, machine = told["arn"], self._machines.get(told["machine"])
+        known = self._known.get(arn)
+        if told["first"] == 0 and machine and "input" in told:
+            known = self._known[arn] = _Known(machine, About.of(_json(told["input"]), machine))
+            while len(self._known) > self._most:
+                oldest = next(iter(self._known))
+                del self._known[oldest]
+                self._texts.pop(oldest, None)
+            return self._known.get(arn)
+        # What was told before is not told again: of a run that is not kept any more, the rest says nothing.
+        return known if known and known.events == told["first"] else None
+
+
+def _run(told: Mapping[str, Any], about: About) -> Run:
+    output = _json(told.get("output"))
+    return Run(
+        arn=told["arn"],
+        name=told["name"],
+        status=told["status"],
+        message={"id": about.message_id},
+        started_at=datetime.fromisoformat(told["startDate"]),
+        stopped_at=datetime.fromisoformat(told["stopDate"]) if "stopDate" in told else None,
+        output=output,
+        error=told.get("error"),
+        cause=told.get("cause"),
+    )
+
+
+def _object(value: Any) -> Json:
+    return value if isinstance(value, dict) else {}
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _json(text: str | None) -> Any:
+    try:
+        return json.loads(text) if text else None
+    except (ValueError, RecursionError):
+        return None
