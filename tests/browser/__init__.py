@@ -1,0 +1,1 @@
+"""Real Chromium: the client and the console as people have them. In `quick/` without the deployed stack."""
