@@ -63,7 +63,7 @@ format: $(TOOLS) ## Mend format and imports
 
 docs: $(TOOLS) ## Write the generated documents anew: JSON Schemas, AsyncAPI, OpenAPI, the types of the client
 	@python -m docs.generate
-	@tsc -p clients/js
+	@tsc -p clients/js --outDir build/client && cp build/client/ringback.d.ts clients/js
 
 screenshots: $(TOOLS) ## Take the README's pictures of the console anew
 	@python -m docs.screenshots

@@ -1,60 +1,25 @@
 // Ringback's client: delivery that survives tunnels, sleep and reloads. The protocol is docs/asyncapi.json.
 
 /**
- * @typedef {object} Message As it arrived; what the backend did not give is not there.
- * @property {string} id
- * @property {string} type what to dispatch on
- * @property {any} payload
- * @property {string} sentAt RFC 3339, UTC
- * @property {number} attempt from 1
- * @property {"client"} [ack] the sender waits for the acknowledgement
- * @property {true} [ordered]
- * @property {number} [sequence] if ordered, its number; else the backend's own
- * @property {true} [late] ordered, and later ones were handled before
- * @property {boolean} [isFinal]
- * @property {string} [correlationId]
- * @property {string} [traceparent]
- *
- * @typedef {"connecting" | "open" | "waiting" | "closed"} State
- * @typedef {string | null | undefined} Token a JWT; none closes the client
- *
- * @typedef {object} Needed
- * @property {string} url the stack's WebSocketUrl
- * @property {string} context
- * @property {string} contextId
- * @property {Token | (() => Token | Promise<Token>)} token a function is called for every connection
- * @property {(message: Message) => unknown} onMessage may be async; then comes the acknowledgement. What fails, and has
- *   `ack`, comes again
- *
- * @typedef {object} Further
- * @property {(gap: { from: number, to: number }) => void} onGap ordered messages that did not come in time
- * @property {(change: { state: State, error?: RingbackError, attempt?: number, retryInSeconds?: number }) => void} onState
- * @property {(error: RingbackError, message?: Message) => void} onError
- * @property {string} user whose memory it is, if several people sign in in one tab
- * @property {Pick<Storage, "getItem" | "setItem"> | null} storage keeps what was handled: sessionStorage, if there
- * @property {typeof WebSocket} WebSocket
- *
- * @typedef {Needed & Partial<Further & typeof DEFAULTS>} Options
+ * @typedef {import("./types.d.ts").Message} Message
+ * @typedef {import("./types.d.ts").Options} Options
+ * @typedef {import("./types.d.ts").State} State
+ * @typedef {import("./types.d.ts").Token} Token
  */
 
+const SKIPPED = "ringback.skipped";
+
 const DEFAULTS = {
-  /** how long to wait for a missing number */
   gapTimeoutSeconds: 45,
-  /** how long to collect before the first number, if nothing is remembered */
   settleSeconds: 2,
-  /** the silence after which to ping, and how long to wait for the answer */
-  pingSeconds: 240,
+  pingSeconds: 120,
   pongSeconds: 5,
   handshakeSeconds: 20,
   backoffBaseSeconds: 1,
   backoffCapSeconds: 30,
-  /** when to replace a connection: API Gateway ends it after two hours */
   maxConnectionSeconds: 7000,
-  /** how long to listen to a replaced one */
   lingerSeconds: 5,
-  /** how many frames may wait for a connection */
   sendQueueLimit: 100,
-  /** how many ids to remember */
   seenLimit: 1000,
 };
 
@@ -98,15 +63,16 @@ export class RingbackClient {
   #seen = new Set(); // handled
   /** @type {Set<string>} */
   #held = new Set(); // being handled, or waiting for their turn
-  /** @type {Map<number, Message | null>} */
-  #waiting = new Map(); // by number; null: it will not come
+  /** @type {Map<number, Message>} */
+  #waiting = new Map(); // by number
   /** @type {number | undefined} */
   #next; // whose turn it is
   #ordering = false;
 
   /** @param {Options} options */
   constructor(options) {
-    const all = (this.#options = { WebSocket: globalThis.WebSocket, user: "", ...DEFAULTS, ...options });
+    const given = /** @type {Options} */ (Object.fromEntries(Object.entries(options).filter(([, it]) => it !== undefined)));
+    const all = (this.#options = { WebSocket: globalThis.WebSocket, user: "", ...DEFAULTS, ...given });
     for (const name of /** @type {const} */ (["url", "context", "contextId", "token", "onMessage", "WebSocket"]))
       if (!all[name] || (name === "url" && !/^wss?:/.test(all.url)))
         throw new RingbackError("option", `${name} is missing or wrong`);
@@ -144,7 +110,6 @@ export class RingbackClient {
 
   /** Close until the next `connect()`. What is not handled comes again. */
   close() {
-    this.#acknowledge();
     this.#end();
   }
 
@@ -170,6 +135,10 @@ export class RingbackClient {
     const { token: given, WebSocket, maxConnectionSeconds, handshakeSeconds, lingerSeconds } = this.#options;
     const renews = typeof given === "function";
     this.#stop("retry");
+    this.#after("handshake", handshakeSeconds, () => {
+      if (opening.socket) this.#closed(opening.socket);
+      else this.#failed(opening, new RingbackError("token", "the token function takes too long"));
+    });
     if (!this.#socket) this.#become("connecting");
     /** @type {Token} */
     let token;
@@ -187,10 +156,11 @@ export class RingbackClient {
       if (!token || (!renews && left < 0)) throw token ? "it has expired, and no function gets another" : "none";
       socket = opening.socket = new WebSocket(this.#url, ["bearer", token]);
     } catch (error) {
-      return this.#end(new RingbackError("token", `no token to connect with: ${error}`, error));
+      const why = new RingbackError("token", `no token to connect with: ${error}`, error);
+      return token !== null && renews ? this.#failed(opening, why) : this.#end(why);
     }
     this.#sockets.add(socket);
-    this.#after("handshake", handshakeSeconds, () => this.#closed(socket));
+    socket.onerror = () => {}; // a close follows
     socket.onmessage = (event) => this.#read(socket, event.data);
     socket.onclose = () => this.#closed(socket);
     socket.onopen = () => {
@@ -201,7 +171,7 @@ export class RingbackClient {
       this.#openedAt = Date.now();
       this.#stop("handshake");
       // Before the token's end, too: nothing is posted after it. Where this clock is wrong, its own life tells.
-      const life = Math.max(5, renews ? (left > 0 ? left : exp - iat) * 0.8 : left);
+      const life = Math.max(5, renews ? Math.min(left > 0 ? left : Infinity, exp - iat) * 0.8 : left);
       this.#after("renew", Math.min(life, maxConnectionSeconds * (1 - Math.random() / 10)), () => this.#open());
       this.#alive();
       this.#become("open");
@@ -218,7 +188,7 @@ export class RingbackClient {
       this.#failed(opening, new RingbackError("connection", "no network, or refused: is the token right?"));
     else if (socket === this.#socket) {
       this.#socket = undefined;
-      if (Date.now() - this.#openedAt > 5000) this.#attempt = 0;
+      if (Date.now() - this.#openedAt > this.#options.backoffBaseSeconds * 1000) this.#attempt = 0;
       this.#stop("idle", "pong", "renew", "gap");
       if (opening) this.#become("connecting");
       else this.#retry();
@@ -247,6 +217,7 @@ export class RingbackClient {
 
   /** @param {RingbackError} [error] */
   #end(error) {
+    this.#acknowledge();
     this.#socket = this.#opening = undefined;
     this.#listening.abort();
     this.#stop(...Object.keys(this.#timers));
@@ -275,9 +246,9 @@ export class RingbackClient {
    * @param {string} text
    */
   #read(socket, text) {
+    if (this.#state === "closed") return;
     const frame = JSON.parse(text);
     if (socket === this.#socket) {
-      this.#attempt = 0;
       this.#alive();
       // While the next one is being opened, it may be what this one had to make room for.
       if (frame.kind === "close" && !frame.reconnect && !this.#opening)
@@ -285,25 +256,21 @@ export class RingbackClient {
     }
     if (frame.kind === "message") this.#take(frame);
     if (frame.kind === "batch") for (const message of frame.messages) this.#take(message);
-    if (frame.kind === "error") this.#report(new RingbackError("frame", frame.message));
+    // API Gateway's own errors have no kind.
+    if (frame.kind === "error" || (!frame.kind && frame.message)) this.#report(new RingbackError("frame", frame.message));
   }
 
   /** @param {Message} message */
   #take(message) {
-    const { id, type, payload, ordered, sequence = 0 } = message;
-    const next = this.#next ?? 0;
+    const { id, type, payload, ordered, sequence } = message;
+    const turn = type === SKIPPED ? payload.sequence : ordered && sequence;
     if (this.#seen.has(id)) this.#handled(message);
-    else if (type === "ringback.skipped") {
-      const turn = payload.sequence;
-      if (turn >= next && !this.#waiting.has(turn)) this.#waiting.set(turn, null);
-      this.#handled(message);
-      this.#order();
-    } else if (!this.#held.has(id)) {
+    else if (!this.#held.has(id)) {
       this.#held.add(id);
-      if (!ordered) this.#handle(message);
-      else if (sequence < next) this.#handle({ ...message, late: true });
+      if (!turn) this.#handle(message);
+      else if (turn < (this.#next ?? 0) || this.#waiting.has(turn)) this.#handle({ ...message, late: true });
       else {
-        this.#waiting.set(sequence, message);
+        this.#waiting.set(turn, message);
         this.#order();
       }
     }
@@ -316,10 +283,10 @@ export class RingbackClient {
     if (this.#waiting.has(1)) this.#next ??= 1;
     for (let turn = this.#next ?? 0; this.#state !== "closed"; this.#next = ++turn) {
       const message = this.#waiting.get(turn);
-      if (message === undefined) break;
+      if (!message) break;
       this.#stop("gap");
       this.#waiting.delete(turn);
-      if (message && !(await this.#handle(message))) break;
+      if (!(await this.#handle(message, turn))) break;
     }
     this.#ordering = false;
     if (!this.#waiting.size || this.#timers.gap || !this.#socket) return;
@@ -335,13 +302,14 @@ export class RingbackClient {
 
   /**
    * @param {Message} message
+   * @param {number} [turn]
    * @returns {Promise<boolean>} whether it is over
    */
-  async #handle(message) {
-    const { id, ack, ordered, late, sequence = 0 } = message;
+  async #handle(message, turn) {
+    const { id, ack, type } = message;
     const { onMessage, seenLimit, storage } = this.#options;
     try {
-      await onMessage(message);
+      if (type !== SKIPPED) await onMessage(message);
     } catch (error) {
       this.#held.delete(id);
       this.#report(new RingbackError("handler", `onMessage failed for ${id}`, error), message);
@@ -351,7 +319,7 @@ export class RingbackClient {
     this.#seen.add(id);
     const [oldest] = this.#seen;
     if (this.#seen.size > seenLimit) this.#seen.delete(oldest);
-    if (ordered && !late) this.#next = sequence + 1;
+    if (turn) this.#next = turn + 1;
     try {
       storage?.setItem(this.#key, JSON.stringify({ next: this.#next, seen: [...this.#seen] }));
     } catch {} // full: a reload may show it again
@@ -378,6 +346,7 @@ export class RingbackClient {
    * @param {object} [more]
    */
   #become(state, more) {
+    if (state === this.#state) return;
     this.#state = state;
     queueMicrotask(() => this.#options.onState?.({ state, ...more }));
   }
@@ -400,7 +369,7 @@ export class RingbackClient {
     this.#timers[name] = setTimeout(() => {
       this.#timers[name] = undefined;
       then();
-    }, seconds * 1000);
+    }, Math.min(seconds * 1000, 2 ** 31 - 1)); // more is none at all
   }
 
   /** @param {string[]} names */
@@ -419,7 +388,7 @@ export class RingbackClient {
  */
 function claims(token) {
   try {
-    return JSON.parse(atob(`${token}`.split(".")[1].replaceAll("-", "+").replaceAll("_", "/")));
+    return JSON.parse(atob(`${token}`.split(".")[1].replaceAll("-", "+").replaceAll("_", "/"))) ?? {};
   } catch {
     return {};
   }

@@ -114,9 +114,11 @@ export function numbered(sequence, fields = {}) {
 /**
  * The word that a number will not come.
  * @param {number} sequence
+ * @param {Partial<Message>} [fields]
  */
-export function skipped(sequence) {
-  return message(`skipped-n${sequence}`, { type: "ringback.skipped", payload: { id: `n${sequence}`, sequence } });
+export function skipped(sequence, fields = {}) {
+  const payload = { id: `n${sequence}`, sequence };
+  return message(`skipped-n${sequence}`, { type: "ringback.skipped", payload, ...fields });
 }
 
 /**

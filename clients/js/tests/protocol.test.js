@@ -140,7 +140,6 @@ test("a close that the client may come back from", () =>
 
 for (const [what, frame] of /** @type {[string, unknown][]} */ ([
   ["a kind that is not known yet", { kind: "news", id: "a", payload: 1, reconnect: false }],
-  ["API Gateway's own frame", { message: "Internal server error", connectionId: "Sm9tZQ=", requestId: "r-1" }],
   ["a frame with nothing in it", {}],
 ]))
   test(`${what} is ignored`, async () => {
@@ -149,6 +148,13 @@ for (const [what, frame] of /** @type {[string, unknown][]} */ ([
     await goesOn(one);
     assert.deepEqual([one.messages, one.errors], [[], []]);
   });
+
+test("API Gateway's own error is told", async () => {
+  const one = await connected();
+  one.connection.sendUnjudged({ message: "Internal server error", connectionId: "Sm9tZQ=", requestId: "r-1" });
+  await until(() => one.errors.length, "the error");
+  assert.deepEqual([one.errors[0].code, one.errors[0].message], ["frame", "Internal server error"]);
+});
 
 for (const name of names("send"))
   test(`a field that is not known yet, in ${name}, changes nothing`, () =>

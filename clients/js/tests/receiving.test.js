@@ -260,6 +260,43 @@ test("nobody waits for a number that will not come", async () => {
   assert.deepEqual(one.gaps, []);
 });
 
+test("a number that will not come is remembered over a reload", async () => {
+  const storage = new Memory();
+  const before = await connected({ storage });
+  for (const frame of [numbered(1), skipped(2, { ack: "client" }), skipped(4, { ack: "client" })]) before.connection.send(frame);
+  await until(() => before.connection.acknowledged.length === 2, "two acknowledgements");
+  before.client.close();
+
+  const after = await connected({ storage });
+  after.connection.send(numbered(3));
+  await until(() => after.ids.length, "the next");
+  after.connection.send(skipped(4, { ack: "client" })); // whose turn had not come, so it comes again
+  after.connection.send(numbered(5));
+  await until(() => after.ids.length === 2, "the one behind");
+  assert.deepEqual([after.ids, after.gaps], [["n3", "n5"], []]);
+});
+
+test("a message and the word that it will not come: both are acknowledged, and the message is handled", async () => {
+  const one = await connected();
+  one.connection.send(numbered(2));
+  one.connection.send(skipped(2, { ack: "client" }));
+  await until(() => one.connection.acknowledged.includes("skipped-n2"), "the skip's acknowledgement");
+  one.connection.send(numbered(1));
+  await until(() => one.connection.acknowledged.length === 3, "three acknowledgements");
+  assert.deepEqual(one.ids, ["n1", "n2"]);
+});
+
+test("a gap timeout without end is one", async () => {
+  const one = await connected({ gapTimeoutSeconds: Infinity });
+  one.connection.send(numbered(1));
+  one.connection.send(numbered(3));
+  const clock = await connected({ gapTimeoutSeconds: 0.05 });
+  clock.connection.send(numbered(1));
+  clock.connection.send(numbered(3));
+  await until(() => clock.gaps.length, "the other's gap");
+  assert.deepEqual([one.ids, one.gaps], [["n1"], []]);
+});
+
 test("an ordered message that fails is waited for if it comes again, else not", async () => {
   let failing = true;
   const one = await connected({
