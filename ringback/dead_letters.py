@@ -229,9 +229,13 @@ class DeadLetterQueue(ABC):
         )
 
     def letters(self) -> Generator[DeadLetter, None, None]:
-        """Every letter once. They are hidden until the iterator ends or is closed."""
+        """Every letter once that was there when this began. They are hidden until the iterator ends or is closed.
+
+        Of those that come meanwhile it may have some; it ends however many they are.
+        """
+        until = self._until()
         with self._reading() as reading:
-            for batch in reading.batches():
+            for batch in reading.batches(until=until):
                 yield from map(self.read, batch)
 
     def find(self, letter_or_message_id: str) -> DeadLetter:
@@ -240,8 +244,9 @@ class DeadLetterQueue(ABC):
         Raises:
             LetterNotFound: no such letter was seen.
         """
+        until = self._until()
         with self._reading() as reading:
-            for batch in reading.batches():
+            for batch in reading.batches(until=until):
                 for letter in map(self.read, batch):
                     if letter.is_one_of({letter_or_message_id}):
                         return letter
@@ -250,14 +255,20 @@ class DeadLetterQueue(ABC):
     def purge(self, ids: Collection[str] | None = None, *, on_progress: Callable[[int], None] | None = None) -> int:
         """Delete these letters, by their own ids or their messages', or all there are; answers how many.
 
+        Of all, those stay that were put on the queue after this began.
+
         Raises:
             LetterNotFound: one of the ids was not seen; the others' letters are deleted.
         """
         purged = 0
         missing = set(ids or ())
+        until = self._until()
         with self._reading() as reading:
-            for batch in reading.batches():
-                doomed = [one for one in map(self.read, batch) if ids is None or one.is_one_of(ids)]
+            for batch in reading.batches(until=until):
+                letters = map(self.read, batch)
+                doomed = [
+                    one for one in letters if (one.dead_lettered_at < until if ids is None else one.is_one_of(ids))
+                ]
                 purged += reading.delete(letter.letter_id for letter in doomed)
                 for letter in doomed:
                     missing -= {letter.letter_id, letter.message_id or ""}
@@ -316,6 +327,10 @@ class DeadLetterQueue(ABC):
             answer = self._client.get_queue_attributes(QueueUrl=self._url, AttributeNames=["QueueArn"])
         date = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
         return (parsedate_to_datetime(date) if date else datetime.now(UTC)).replace(microsecond=0)
+
+    def _until(self) -> datetime:
+        """What is put on the queue at this time or later is none of what was there."""
+        return _Pass(self._time()).until
 
     def _redrive(self, letter: DeadLetter, *, life: NewLife, reading: "_Reading", this_pass: "_Pass") -> Redriven:
         result = partial(Redriven, letter.letter_id, letter.message_id)

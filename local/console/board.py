@@ -117,7 +117,8 @@ class Board:
 
 
 def _frame(kind: str, runs: list[str], parts: dict[str, list[Json]]) -> str:
-    fields = {name: json.dumps(values, ensure_ascii=False) for name, values in parts.items()}
+    # Escaped to ASCII, as all of the console's JSON: half of a surrogate pair, which a message may hold, has no UTF-8.
+    fields = {name: json.dumps(values) for name, values in parts.items()}
     if runs or kind == "snapshot":
         fields["runs"] = f"[{','.join(runs)}]"
     head = json.dumps({"kind": kind, "now": moments.now()})

@@ -14,6 +14,8 @@ from ringback.installation import Installation
 Json = dict[str, Any]
 
 MAX_SHOWN = 1_000
+# All of them go to each page whenever one comes or goes: of a longer message, the page asks for what it opens.
+MAX_SHOWN_CHARACTERS = 2_000
 
 
 class Letters:
@@ -30,7 +32,7 @@ class Letters:
         return depth.visible + depth.hidden
 
     def read(self) -> list[Json]:
-        """The letters, the oldest first; a thousand at most."""
+        """The letters, the oldest first; a thousand at most, and only the short ones with their message."""
         with self._reading:
             letters = self._queue.letters()
             try:
@@ -38,6 +40,15 @@ class Letters:
             finally:
                 letters.close()
         return sorted(found, key=lambda one: (one["deadLetteredAt"], one["letterId"]))
+
+    def message(self, letter_id: str) -> Any:
+        """The message of one letter, however long; its text if it is no JSON.
+
+        Raises:
+            LetterNotFound
+        """
+        with self._reading:
+            return _message(self._queue.find(letter_id))
 
     def redrive(self, ids: Collection[str], *, ttl_seconds: int | None) -> list[Json]:
         """Send their messages again; what became of each."""
@@ -76,9 +87,7 @@ class Letters:
 
 
 def _letter(queue: Queue, letter: DeadLetter) -> Json:
-    message: Any = letter.message
-    if message is None:
-        message = _json(letter.body)
+    message = _message(letter)
     recipient = message.get("recipient") if isinstance(message, dict) else None
     known = {**letter.attributes, **(recipient if isinstance(recipient, dict) else {})}
     optional = {
@@ -87,7 +96,7 @@ def _letter(queue: Queue, letter: DeadLetter) -> Json:
         "contextId": known.get("contextId"),
         "executionArn": letter.execution_arn,
     }
-    return {
+    shown = {
         "queue": queue,
         "letterId": letter.letter_id,
         "id": letter.message_id,
@@ -96,9 +105,18 @@ def _letter(queue: Queue, letter: DeadLetter) -> Json:
         "cause": letter.cause,
         "attempts": letter.attempts,
         "deadLetteredAt": moments.text(letter.dead_lettered_at),
-        "message": message,
-        "attributes": letter.attributes,
     }
+    short = {name: value[:MAX_SHOWN_CHARACTERS] if isinstance(value, str) else value for name, value in shown.items()}
+    return {**short, "message": message} if len(json.dumps(message)) <= MAX_SHOWN_CHARACTERS else short
+
+
+def _message(letter: DeadLetter) -> Any:
+    message: Any = _json(letter.body) if letter.message is None else letter.message
+    try:
+        json.dumps(message, allow_nan=False)
+    except (ValueError, RecursionError):
+        return letter.body  # Python reads NaN as JSON, and no browser does
+    return message
 
 
 def _result(result: Redriven) -> Json:

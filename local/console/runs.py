@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from heapq import heappop, heappush
 from typing import Any, Literal
 
 from local.console import moments
@@ -90,13 +91,17 @@ class _Known:
 
 
 class Runs:
-    """The newest runs. Of each the summary is kept as JSON text: it goes to many pages as it is."""
+    """As many runs as a page can show. Of each the summary is kept as JSON text: it goes to many pages as it is.
+
+    What has ended makes room first, the longest ago first of all: one that waits for days is what people look for.
+    """
 
     def __init__(self, machines: Mapping[str, Machine], *, most: int = MAX_RUNS) -> None:
         self._machines = machines
         self._most = most
         self._known: dict[str, _Known] = {}
         self._texts: dict[str, str] = {}
+        self._ended: list[tuple[str, str]] = []  # a heap of when, and which
 
     def texts(self, arns: Iterable[str] | None = None) -> list[str]:
         """The summaries of these runs as far as they are known, or of all, the oldest first."""
@@ -108,6 +113,7 @@ class Runs:
         """Know nothing: everything is told anew."""
         self._known.clear()
         self._texts.clear()
+        self._ended.clear()
 
     def take(self, told: Mapping[str, Any]) -> Json | None:
         """Take in what was told of a run; answers its summary if that is news."""
@@ -117,19 +123,28 @@ class Runs:
         for event in told["events"]:
             known.add(event)
         made = summary(_run(told, known.about), known.about, known.progress, machine=known.machine, events=known.events)
-        text = json.dumps(made, ensure_ascii=False)
+        text = json.dumps(made)
         if self._texts.get(arn) == text:
             return None
         self._texts[arn] = text
-        return made
+        if told.get("stopDate"):
+            heappush(self._ended, (told["stopDate"], arn))
+        self._make_room()
+        return made if arn in self._texts else None
 
     def number(self, arn: str, sequence: int) -> bool:
         """Note the number of an ordered message; False if its run is not kept any more."""
         if (known := self._known.get(arn)) is None or arn not in self._texts:
             return False
         known.about = About(known.about.message_id, {**known.about.fields, "sequence": sequence})
-        self._texts[arn] = json.dumps({**json.loads(self._texts[arn]), "sequence": sequence}, ensure_ascii=False)
+        self._texts[arn] = json.dumps({**json.loads(self._texts[arn]), "sequence": sequence})
         return True
+
+    def _make_room(self) -> None:
+        while len(self._known) > self._most:
+            arn = heappop(self._ended)[1] if self._ended else next(iter(self._known))
+            self._known.pop(arn, None)  # one that was told again after its end is there twice
+            self._texts.pop(arn, None)
 
     def _find(self, told: Mapping[str, Any]) -> _Known | None:
         """The run that this belongs to, made new where it is told from its beginning; None if it is none of ours."""
@@ -137,11 +152,7 @@ class Runs:
         known = self._known.get(arn)
         if told["first"] == 0 and machine and "input" in told:
             known = self._known[arn] = _Known(machine, About.of(_json(told["input"]), machine))
-            while len(self._known) > self._most:
-                oldest = next(iter(self._known))
-                del self._known[oldest]
-                self._texts.pop(oldest, None)
-            return self._known.get(arn)
+            return known
         # What was told before is not told again: of a run that is not kept any more, the rest says nothing.
         return known if known and known.events == told["first"] else None
 

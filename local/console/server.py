@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import json
+import logging
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -36,6 +37,8 @@ _SEND_SECONDS = 10.0
 _FIRST_READING_SECONDS = 20.0
 _PING_SECONDS = 20.0
 _CALLS_AT_ONCE = 16
+
+logger = logging.getLogger(__name__)
 
 
 class Deployed(Protocol):
@@ -116,6 +119,7 @@ class _Console:
             web.get("/api/runs/{arn:.+}", self._get_run),
             web.post("/api/messages", self._send),
             web.delete("/api/messages/{id:.+}", self._cancel),
+            web.get("/api/dead-letters/{queue}/{id}", self._get_letter),
             web.post("/api/dead-letters/redrive", self._redrive),
             web.post("/api/dead-letters/purge", self._purge),
             web.post("/api/tokens", self._make_token),
@@ -168,9 +172,12 @@ class _Console:
                 await asyncio.sleep(_SECONDS_BETWEEN_FRAMES)
                 await page.news()
                 await say(page.changes())
-        except (TimeoutError, ConnectionError):
+        except Exception as error:
+            if not isinstance(error, TimeoutError | ConnectionError):
+                logger.exception("a page could not be told what there is")
+            # It connects again, and would wait for ever if it were only told no more. A farewell may not be taken.
             if request.transport is not None:
-                request.transport.abort()  # a farewell would not be taken either
+                request.transport.abort()
 
     async def _get_run(self, request: web.Request) -> web.Response:
         found = await self._call(self._details.run, request.match_info["arn"])
@@ -185,6 +192,10 @@ class _Console:
     async def _cancel(self, request: web.Request) -> web.Response:
         status = await self._call(self._ways.cancel, request.match_info["id"])
         return _json(status)
+
+    async def _get_letter(self, request: web.Request) -> web.Response:
+        letters = self._letters_of(request.match_info["queue"])
+        return _json({"message": await self._call(letters.message, request.match_info["id"])})
 
     async def _redrive(self, request: web.Request) -> web.Response:
         body = await _body(request)
@@ -207,12 +218,15 @@ class _Console:
         return _json({"purged": purged})
 
     def _letters_named(self, body: Json) -> tuple[Letters, list[str]]:
-        letters, ids = self._letters.get(str(body.get("queue"))), body.get("ids")
-        if letters is None:
-            raise InvalidMessage(f"queue: give one of {', '.join(self._letters)}")
+        letters, ids = self._letters_of(body.get("queue")), body.get("ids")
         if not isinstance(ids, list) or not ids or not all(isinstance(one, str) for one in ids):
             raise InvalidMessage("ids: give the letters' ids, in a list")
         return letters, ids
+
+    def _letters_of(self, queue: Any) -> Letters:
+        if (letters := self._letters.get(str(queue))) is None:
+            raise InvalidMessage(f"queue: give one of {', '.join(self._letters)}")
+        return letters
 
     async def _make_token(self, request: web.Request) -> web.Response:
         body = await _body(request)
@@ -287,4 +301,4 @@ def _is_whole(value: Any) -> bool:
 
 
 def _json(value: Any) -> web.Response:
-    return web.json_response(value, dumps=lambda given: json.dumps(given, ensure_ascii=False))
+    return web.json_response(value)

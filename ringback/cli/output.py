@@ -85,7 +85,8 @@ def printable(text: str) -> str:
 
 def _json(value: Any) -> str:
     if isinstance(value, BaseModel):
-        return value.model_dump_json(by_alias=True)
-    if is_dataclass(value) and not isinstance(value, type):
+        value = value.model_dump(mode="json", by_alias=True)
+    elif is_dataclass(value) and not isinstance(value, type):
         value = {to_camel(name): field for name, field in asdict(value).items()}
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    # Escaped to ASCII: half of a surrogate pair, which a dead letter may hold, has no UTF-8, and a pipe may have none.
+    return json.dumps(value, separators=(",", ":"))

@@ -17,12 +17,13 @@ from urllib.parse import quote, urlsplit
 import jwt
 import pytest
 from aiohttp import web
-from websockets.exceptions import ConnectionClosedOK, InvalidStatus
+from websockets.exceptions import ConnectionClosedError, ConnectionClosedOK, InvalidStatus
 from websockets.sync.client import connect
 from websockets.typing import Origin
 
 from local import console, settings, stack
 from local.console import files, server
+from local.console.board import Page
 from local.errors import PortBusy
 from local.tokens import Keys
 from tests.unit.test_local_installation import OUTPUTS
@@ -323,6 +324,38 @@ def test_a_page_that_takes_nothing_is_dropped(monkeypatch: pytest.MonkeyPatch, t
 
     with console.reserved(None) as listener:
         asyncio.run(look(listener))
+
+
+def test_a_page_that_cannot_be_told_connects_again(
+    caller: Caller, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Else it would stay open, and say that it is connecting, for ever."""
+
+    def fail(_: Page) -> str:
+        raise UnicodeError("no text")
+
+    monkeypatch.setattr(Page, "snapshot", fail)
+    monkeypatch.setattr(server, "_FIRST_READING_SECONDS", 0.05)
+
+    with (
+        connect(f"ws://{caller.authority}/api/feed", proxy=None, legacy=False) as page,
+        pytest.raises(ConnectionClosedError),
+    ):
+        page.recv(timeout=10)
+    assert "could not be told" in caplog.text
+
+
+def test_half_of_a_surrogate_pair_goes_into_an_answer() -> None:
+    body = server._json({"input": "\ud800"}).body
+
+    assert isinstance(body, bytes)
+    assert json.loads(body) == {"input": "\ud800"}
+
+
+def test_a_letter_is_of_one_of_the_queues(caller: Caller) -> None:
+    answer = caller.ask("GET", "/api/dead-letters/other/l-1")
+
+    assert (answer.status, answer.json["error"]) == (400, "queue: give one of delivery, ingest")
 
 
 def test_the_defaults_are_those_of_the_local_stage() -> None:

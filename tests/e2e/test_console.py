@@ -256,6 +256,7 @@ def test_what_is_no_message_on_the_topic_is_seen_and_purged(page: Page, stage: S
     (letter,) = page.until(lambda: [one for one in page.dead_letters if one["message"] == body])
 
     assert (letter["queue"], letter["reason"]) == ("ingest", "InvalidMessage")
+    assert page.do("GET", f"/api/dead-letters/ingest/{letter['letterId']}") == {"message": body}
     assert page.do("POST", "/api/dead-letters/purge", {"queue": "ingest", "ids": [letter["letterId"]]})["purged"] == 1
 
 

@@ -138,7 +138,7 @@ def test_the_oldest_connection_makes_room(stage: Stage, user: str) -> None:
             client.await_message(message["id"])
     assert run.output is not None
     assert len(run.output["posted"]) == 10
-    assert clients[0].frames == []
+    assert clients[0].all_messages() == []
 
 
 def test_a_browser_brings_its_token_as_a_subprotocol(stage: Stage, user: str) -> None:

@@ -97,6 +97,29 @@ def test_what_stays_as_it_was_is_no_news(board: Board) -> None:
     assert frame(page.changes()) == {"kind": "changes", "connections": []}
 
 
+def test_half_of_a_surrogate_pair_is_told_like_all_else(board: Board) -> None:
+    """Such a text has no UTF-8, and one message with it must not silence everybody's feed."""
+    page = board.open_page()
+    board.take_runs([told(STARTED, given={"id": "\ud800", "recipient": {"user": "\ud800"}})])
+    board.set_letters("delivery", [{"message": "\ud800"}])
+
+    for text in (page.changes(), page.snapshot()):
+        text.encode()
+        shown = frame(text)
+        assert [run["id"] for run in shown["runs"]] == ["\ud800"]
+        assert shown["deadLetters"] == [{"message": "\ud800"}]
+
+
+def test_a_numbered_run_is_told_as_well(board: Board) -> None:
+    board.take_runs([told(STARTED, given={"id": "\ud800"})])
+    board.number_runs({told()["arn"]: 7})
+
+    shown = board.open_page().snapshot()
+
+    shown.encode()
+    assert [(run["id"], run["sequence"]) for run in frame(shown)["runs"]] == [("\ud800", 7)]
+
+
 def test_a_page_that_went_is_told_nothing(board: Board) -> None:
     page = board.open_page()
     board.close_page(page)

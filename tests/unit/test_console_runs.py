@@ -164,6 +164,36 @@ def test_only_the_newest_runs_are_kept() -> None:
     assert [run["name"] for run in known(runs)] == ["m-2", "m-3"]
 
 
+def ended(name: str, seconds: int, **more: Any) -> dict[str, Any]:
+    return told(STARTED, name=name, status="SUCCEEDED", stopDate=at(seconds), **more)
+
+
+def test_what_ended_longest_ago_makes_room_first() -> None:
+    runs = Runs(MACHINES, most=3)
+    runs.take(told(STARTED, name="waits for days"))
+    runs.take(ended("ended late", 9))
+    runs.take(ended("ended early", 1))
+
+    runs.take(told(STARTED, name="m-4"))
+    assert [run["name"] for run in known(runs)] == ["waits for days", "ended late", "m-4"]
+    runs.take(told(STARTED, name="m-5"))
+    assert [run["name"] for run in known(runs)] == ["waits for days", "m-4", "m-5"]
+    assert runs.take(ended("m-6", 10)) is None, "it is no news that is not kept"
+    assert [run["name"] for run in known(runs)] == ["waits for days", "m-4", "m-5"]
+    assert runs.take(told(entered("Resolve Connections", 1), name="waits for days", first=1)) is not None
+
+
+def test_a_run_that_was_told_twice_makes_room_once() -> None:
+    runs = Runs(MACHINES, most=2)
+    runs.take(ended("twice", 1, error="before"))
+    runs.take(ended("twice", 1, error="Late"))
+    runs.take(told(STARTED, name="m-2"))
+    runs.take(told(STARTED, name="m-3"))
+    runs.take(told(STARTED, name="m-4"))
+
+    assert [run["name"] for run in known(runs)] == ["m-3", "m-4"]
+
+
 def test_a_run_that_is_told_anew_is_not_counted_twice(runs: Runs) -> None:
     runs.take(told(STARTED, entered("Resolve Connections", 1)))
     runs.take(told(STARTED, entered("Resolve Connections", 1), entered("Wait For Reconnect", 2)))

@@ -127,7 +127,6 @@ def test_who_is_not_read_keeps_no_more_than_the_runs(listener: Listener) -> None
 def serve(
     use: Callable[[Feed, Sent, Callable[[], None]], Awaitable[None]],
     *,
-    headers: list[tuple[bytes, bytes]] | None = None,
     takes: Callable[[dict[str, Any]], bool] = lambda _: True,
 ) -> None:
     """Listen to a feed, and do something meanwhile; what the listener does not take is never over."""
@@ -149,7 +148,7 @@ def serve(
         def leave() -> None:
             hear.put_nowait({"type": "websocket.disconnect"})
 
-        scope = {"type": "websocket", "path": settings.RUNS_PATH, "headers": headers or []}
+        scope = {"type": "websocket", "path": settings.RUNS_PATH, "headers": []}
         serving = asyncio.create_task(told.beside(other)(scope, hear.get, send))
         async with asyncio.timeout(10):
             await use(told, sent, leave)
@@ -195,14 +194,6 @@ def test_who_does_not_take_a_frame_is_dropped(executions: dict[str, Any], monkey
         await until(lambda: told._listeners)
 
     serve(use, takes=lambda message: message["type"] != "websocket.send")
-
-
-def test_no_page_listens(executions: dict[str, Any]) -> None:
-    async def use(told: Feed, sent: Sent, leave: Callable[[], None]) -> None:
-        await until(lambda: sent)
-        assert sent == [{"type": "websocket.close", "code": 1008}]
-
-    serve(use, headers=[(b"Origin", b"http://127.0.0.1:4601")])
 
 
 @pytest.mark.parametrize("more", [{"mapRunArn": "of a distributed map"}, {"sync": True}])

@@ -8,6 +8,7 @@
 
 import { useEffect, useRef, useState } from "preact/hooks";
 import { observe } from "./clock.js";
+import { makeRoom } from "./room.js";
 
 /**
  * @typedef {object} Run
@@ -35,7 +36,7 @@ import { observe } from "./clock.js";
  * @property {number} events how many events its history has
  *
  * @typedef {{user: string, context: string, contextId: string, connectionId: string, connectedAt: string, expiresAt: string, attributes: Record<string, string>}} Connection
- * @typedef {{queue: string, letterId: string, id: string, user?: string, context?: string, contextId?: string, reason: string, cause: string, attempts: number, executionArn?: string, deadLetteredAt: string, message: unknown}} DeadLetter
+ * @typedef {{queue: string, letterId: string, id: string, user?: string, context?: string, contextId?: string, reason: string, cause: string, attempts: number, executionArn?: string, deadLetteredAt: string, message?: unknown}} DeadLetter
  * @typedef {{arn: string, definition: any}} Machine
  * @typedef {{endpoint: string, websocketUrl: string, httpApiUrl: string, region: string, machines: {delivery: Machine, fanOut: Machine}, defaults: Record<string, any>}} Installation
  * @typedef {object} Feed
@@ -118,10 +119,7 @@ function take(message) {
     if (message.runs?.length) {
       const runs = new Map(feed.runs);
       for (const run of message.runs) runs.set(run.arn, run);
-      for (const arn of runs.keys()) {
-        if (runs.size <= MOST_RUNS) break;
-        runs.delete(arn); // the one that was heard of first
-      }
+      makeRoom(runs, MOST_RUNS);
       changes.runs = runs;
     }
     if (message.connections) changes.connections = message.connections;

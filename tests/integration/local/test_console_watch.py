@@ -7,6 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import urlsplit
 
+import pytest
+
 from local.console.board import Board
 from local.console.connections import Connections
 from local.console.letters import Letters
@@ -15,6 +17,7 @@ from local.console.runs import Runs
 from local.console.watching import Watch
 from local.links import Link
 from ringback import installation as backends
+from ringback.errors import LetterNotFound
 from tests.integration.local.laboratory import Laboratory, unique
 
 _PATIENCE_SECONDS = 20
@@ -125,6 +128,37 @@ def test_it_comes_back_when_the_feed_breaks(corrected: Laboratory) -> None:
         await link.close()
 
     asyncio.run(follow())
+
+
+def test_a_long_letter_is_read_when_it_is_opened(corrected: Laboratory) -> None:
+    """All letters go to each page at each change."""
+    installation = tables(corrected)
+    bodies = {
+        "short": '{"id": "short"}',
+        "long": json.dumps({"id": "long", "payload": "x" * 100_000, "recipient": {"user": "u" * 50_000}}),
+        "text": "no JSON" * 10_000,
+        "number": '{"id": "number", "payload": NaN}',
+    }
+    for body in bodies.values():
+        corrected.clients.sqs.send_message(
+            QueueUrl=installation.output("IngestDeadLetterQueueUrl"),
+            MessageBody=body,
+            MessageAttributes={"reason": {"DataType": "String", "StringValue": "r" * 50_000}},
+        )
+    letters = Letters(installation, "ingest")
+
+    shown = {letter["id"]: letter for letter in letters.read()}
+
+    assert len(json.dumps(shown)) < 20_000
+    assert shown["short"]["message"] == {"id": "short"}
+    assert {name for name, letter in shown.items() if "message" not in letter} == {"long", None}
+    assert letters.message(shown["long"]["letterId"]) == json.loads(bodies["long"])
+    assert letters.message(shown[None]["letterId"]) == bodies["text"]
+    # Python reads it as JSON, and no browser does: the page could not read what has it.
+    assert shown["number"]["message"] == bodies["number"]
+    with pytest.raises(LetterNotFound):
+        letters.message("another")
+    assert len(letters.read()) == 4
 
 
 def test_letters_are_seen_when_they_come_and_when_they_went(corrected: Laboratory) -> None:

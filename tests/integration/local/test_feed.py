@@ -9,9 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection, connect
-from websockets.typing import Origin
 
 from local import settings
 from tests.integration.local.laboratory import Laboratory
@@ -124,12 +122,6 @@ def test_a_listener_that_never_reads_holds_up_nobody(corrected: Laboratory) -> N
 
         with listening(corrected) as ear:
             ear.hear(lambda: all(ear.runs.get(arn, {}).get("status") == "SUCCEEDED" for arn in arns))
-
-
-def test_no_page_may_listen(corrected: Laboratory) -> None:
-    url = corrected.endpoint.replace("http", "ws", 1) + settings.RUNS_PATH
-    with pytest.raises(InvalidStatus), connect(url, proxy=None, origin=Origin("http://127.0.0.1:4601"), legacy=False):
-        pass
 
 
 def test_the_children_of_a_distributed_map_are_left_out(corrected: Laboratory) -> None:

@@ -315,3 +315,19 @@ def test_the_stack_s_outputs_say_where_everything_is(
     assert "no stack Yours in eu-central-1" in capsys.readouterr().err
     assert main(["dead-letters", "list", "--profile", "nobody"]) == 1
     assert "nobody" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [("list",), ("show", "m-1")])
+def test_half_of_a_surrogate_pair_is_written_as_json_and_for_people(
+    run: Run, place: Place, command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has no UTF-8, and standard output takes nothing else."""
+    place.put_letter("m-1", cause="\ud800", message=envelope(payload="\ud800"))
+    written = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
+    monkeypatch.setattr("sys.stdout", written)
+
+    assert run("dead-letters", *command)[0] == 0
+    assert run("dead-letters", *command, "--json")[0] == 0
+
+    lines = written.buffer.getvalue().decode().splitlines()
+    assert json.loads(lines[-1])["cause"] == "\ud800"

@@ -4,6 +4,7 @@ import json
 import threading
 from collections import Counter
 from datetime import timedelta
+from itertools import count, islice
 from types import SimpleNamespace
 from typing import Any
 
@@ -548,6 +549,46 @@ def test_what_was_put_on_the_queue_after_the_beginning_stays_and_is_no_end(
     assert summary.counts["redriven"] == 15
     assert set(summary.counts) == {"redriven", "came_back"}
     assert all(body.startswith("old") for body in place.bodies("IngestQueueUrl"))
+
+
+@pytest.fixture
+def flooded(place: Place) -> Place:
+    """A queue with 15 letters, on which new ones are put as fast as they are read."""
+    for old in range(15):
+        place.put_letter(f"old-{old}")
+    events = place.installation.clients.sqs.meta.events
+    numbers = count()
+
+    def flood(parsed: Any, **_: Any) -> None:
+        for message in parsed.get("Messages", []):
+            if '"new-' in message["Body"]:
+                message["Attributes"]["SentTimestamp"] = str(int(message["Attributes"]["SentTimestamp"]) + 2_000)
+        for number in islice(numbers, 10):
+            assert number < 1_000, "read for ever"
+            place.put_letter(f"new-{number}")
+
+    events.register("after-call.sqs.ReceiveMessage", flood, unique_id="flood")
+    return place
+
+
+def test_looking_ends_though_letters_keep_coming(flooded: Place, queue: DeadLetterQueue) -> None:
+    seen = {letter.message_id for letter in queue.letters()}
+
+    assert seen >= {f"old-{number}" for number in range(15)}
+
+
+def test_looking_for_one_ends_though_letters_keep_coming(flooded: Place, queue: DeadLetterQueue) -> None:
+    with pytest.raises(LetterNotFound):
+        queue.find("nobody-has-this")
+
+
+def test_purging_all_leaves_what_came_after_it_began(flooded: Place, queue: DeadLetterQueue) -> None:
+    assert queue.purge() == 15
+
+    flooded.installation.clients.sqs.meta.events.unregister("after-call.sqs.ReceiveMessage", unique_id="flood")
+    left = [json.loads(body)["message"]["id"] for body in flooded.bodies()]
+    assert left
+    assert all(name.startswith("new-") for name in left)
 
 
 def test_letters_are_old_or_new_by_the_queue_s_clock(place: Place, ingest: DeadLetterQueue) -> None:

@@ -151,13 +151,28 @@ const LetterRow = memo((/** @type {{letter: Letter, chosen: boolean, choose: (id
         </p>
         <details open=${open} onToggle=${(/** @type {any} */ event) => setOpen(event.currentTarget.open)}>
           <summary>Message</summary>
-          ${open && (typeof letter.message === "string"
-            ? html`<${Json} text=${letter.message} />`
-            : html`<${Json} value=${letter.message} />`)}
+          ${open && html`<${Message} letter=${letter} />`}
         </details>
       </div>
     </li>`;
 });
+
+/** The message of a letter; a long one is read now that somebody looks. @param {{letter: Letter}} props */
+function Message({ letter }) {
+  const [{ message, error }, setRead] = useState({ message: letter.message, error: "" });
+  useEffect(() => {
+    if (letter.message !== undefined) return;
+    const stop = new AbortController();
+    api(`/api/dead-letters/${letter.queue}/${encodeURIComponent(letter.letterId)}`, { signal: stop.signal }).then(
+      (answer) => setRead({ message: answer.message, error: "" }),
+      (failed) => stop.signal.aborted || setRead({ message: undefined, error: failed.message }),
+    );
+    return () => stop.abort();
+  }, [letter.queue, letter.letterId]);
+  if (error) return html`<p class="note error" role="alert">${error}</p>`;
+  if (message === undefined) return html`<p class="muted" role="status">Reading the message…</p>`;
+  return typeof message === "string" ? html`<${Json} text=${message} />` : html`<${Json} value=${message} />`;
+}
 
 /** @param {{results: Result[], onClose: () => void}} props */
 function Results({ results, onClose }) {

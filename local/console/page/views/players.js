@@ -91,10 +91,9 @@ export class Player {
         user,
         storage: this.memory,
         WebSocket: this.#watched(),
-        pingSeconds: Number(pingSeconds) || 240,
-        pongSeconds: 5,
-        gapTimeoutSeconds: Number(gapTimeoutSeconds) || 45,
-        backoffCapSeconds: 10,
+        pingSeconds: Number(pingSeconds) || undefined,
+        gapTimeoutSeconds: Number(gapTimeoutSeconds) || undefined,
+        backoffCapSeconds: 3, // a person waits for it
         onMessage: (message) => this.#handle(message),
         onGap: (gap) => {
           this.counts.gaps += gap.to - gap.from + 1;
