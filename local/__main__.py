@@ -38,6 +38,10 @@ def _up(arguments: argparse.Namespace) -> int:
     port = arguments.console_port or arguments.port + 1
     if port > _LAST_PORT:
         raise LocalError("There is no port after the last one: name one for the console with CONSOLE_PORT.")
+    if cloud.is_running(settings.DIRECTORY):
+        raise LocalError(
+            "Ringback already runs in this folder: `python -m local status` says where, `make down` stops it."
+        )
     with (
         console.reserved(port) as listener,
         stack.running(settings.DIRECTORY, port=arguments.port) as started,

@@ -74,8 +74,10 @@ export class RingbackClient {
     const given = /** @type {Options} */ (Object.fromEntries(Object.entries(options).filter(([, it]) => it !== undefined)));
     const all = (this.#options = { WebSocket: globalThis.WebSocket, user: "", ...DEFAULTS, ...given });
     for (const name of /** @type {const} */ (["url", "context", "contextId", "token", "onMessage", "WebSocket"]))
-      if (!all[name] || (name === "url" && !/^wss?:/.test(all.url)))
-        throw new RingbackError("option", `${name} is missing or wrong`);
+      if (!all[name]) throw new RingbackError("option", `${name} is missing`);
+    if (!/^wss?:/.test(all.url)) throw new RingbackError("option", "url has to begin with wss:// or ws://");
+    for (const name of /** @type {(keyof typeof DEFAULTS)[]} */ (Object.keys(DEFAULTS)))
+      if (!(all[name] >= 0)) throw new RingbackError("option", `${name} has to be a number, and not below 0`);
     const url = new URL(all.url);
     url.searchParams.set("context", all.context);
     url.searchParams.set("contextId", all.contextId);

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ringback.cli.output import Output, Progress
-from ringback.cli.places import open_installation
+from ringback.cli.places import named_installation, open_installation
 from ringback.envelope import Envelope
 from ringback.errors import InvalidMessage, MessageNotFound, NotInTime, RingbackError
 from ringback.publisher import Publisher, Result, Summary, make_envelope
@@ -59,10 +59,11 @@ def _send_one(arguments: argparse.Namespace) -> int:
     except (NotInTime, MessageNotFound) as error:
         if isinstance(error, MessageNotFound) and receipt.execution_arn is None:
             raise
+        where = named_installation(arguments)
         late = str(error) if isinstance(error, NotInTime) else f"message {receipt.id} has a run that is not seen yet"
         raise NotInTime(
-            f"{late}; it lives on: `ringback status {receipt.id}` says what becomes of it, "
-            f"`ringback cancel {receipt.id}` takes it back"
+            f"{late}; it lives on: `ringback status {receipt.id}{where}` says what becomes of it, "
+            f"`ringback cancel {receipt.id}{where}` takes it back"
         ) from None
     out.result(status, f"{status.id} {status.state}")
     return 0

@@ -61,7 +61,7 @@ def test_second_up_says_so(
     assert run(monkeypatch, "up") == 1
 
     lock.close()
-    assert "process 4711" in capsys.readouterr().err
+    assert "already runs in this folder" in capsys.readouterr().err
 
 
 def test_a_taken_port_of_the_console_is_told_before_anything_starts(

@@ -9,6 +9,8 @@ import pytest
 
 import ringback
 from ringback.cli import main
+from ringback.cli.arguments import parse
+from ringback.cli.places import named_installation
 
 
 def test_the_functions_get_the_envelope_without_boto3() -> None:
@@ -119,3 +121,16 @@ def test_invalid_lines_are_named_and_nothing_is_sent(tmp_path: Path, capsys: pyt
     assert f"{file}:2: recipient" in error
     assert f"{file}:3: the line is not JSON" in error
     assert "nothing was sent" in error
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ([], ""),
+        (["--local"], " --local"),
+        (["--local-file", "my file.json"], " --local-file 'my file.json'"),
+        (["--stack", "Mine", "--region", "eu-west-1"], " --stack Mine --region eu-west-1"),
+    ],
+)
+def test_a_command_that_is_advised_names_the_same_installation(options: list[str], named: str) -> None:
+    assert named_installation(parse(["status", "m-1", *options])) == named

@@ -38,8 +38,10 @@ test("a URL keeps what it has", async () => {
 test("what is missing is named", () => {
   const good = { url: "wss://example.com/v1", context: "c", contextId: "1", token: "t", onMessage() {} };
   for (const name of ["url", "context", "contextId", "token", "onMessage"])
-    assert.throws(() => new RingbackClient({ ...good, [name]: undefined }), new RegExp(`${name} is missing or wrong`));
-  assert.throws(() => new RingbackClient({ ...good, url: "https://example.com" }), { name: "RingbackError", code: "option" });
+    assert.throws(() => new RingbackClient({ ...good, [name]: undefined }), new RegExp(`${name} is missing`));
+  assert.throws(() => new RingbackClient({ ...good, url: "https://example.com" }), { code: "option", message: /wss:/ });
+  for (const wrong of [-1, NaN, "soon"])
+    assert.throws(() => new RingbackClient({ ...good, pingSeconds: /** @type {any} */ (wrong) }), /pingSeconds has to be/);
 });
 
 test("a drop is followed by a reconnect, with a token of its own", async () => {

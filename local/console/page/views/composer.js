@@ -107,7 +107,7 @@ export function ComposerView({ query = {} }) {
       answers = [entry, ...answers].slice(0, KEPT_ANSWERS);
       redraw({});
       if (["error", "invalid", "unavailable", "conflict"].includes(entry.status)) {
-        const placed = entry.status === "conflict" ? { problems: { id: entry.detail }, rest: "" } : placeError(entry.detail, draft);
+        const placed = placeError(entry.detail, draft);
         setSaid(placed.problems);
         setFailure(placed.rest || "The server does not take it: look at the fields that are marked.");
         break;
@@ -308,7 +308,7 @@ function Answers({ answers: given }) {
   const runs = useFeed((feed) => feed.runs);
   const ids = useMemo(() => {
     // Topic and bus answer without a run; it shows up a moment later, if there is one.
-    const wanted = new Set(given.map((answer) => answer.id).filter(Boolean));
+    const wanted = new Set(given.filter(({ way }) => ["topic", "bus"].includes(way)).map(({ id }) => id).filter(Boolean));
     const found = new Map();
     if (wanted.size) for (const run of runs.values()) if (wanted.has(run.id)) found.set(run.id, run);
     return found;

@@ -11,7 +11,7 @@ import { Control } from "./fields.js";
 
 const QUEUES = [
   { queue: "delivery", title: "Not delivered", what: "Messages whose life ended, or that the platform could not deliver. A redrive sends them again under the same id." },
-  { queue: "ingest", title: "No message", what: "What came by topic, bus or queue and could not be read as a message. A redrive puts it back on the ingest queue." },
+  { queue: "ingest", title: "Could not be read", what: "What came by topic, bus or queue and could not be read as a message. A redrive puts it back on the ingest queue." },
 ];
 /** @type {Record<string, string>} */
 const OUTCOMES = {

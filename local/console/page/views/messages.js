@@ -307,7 +307,8 @@ export function asCurl(way, messages, httpApiUrl) {
 export function asStart(messages, machineArn, endpoint) {
   const one = (/** @type {Json} */ message) =>
     lines(
-      `aws stepfunctions start-execution --endpoint-url ${quoted(endpoint)}`,
+      "AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local",
+      `aws stepfunctions start-execution --region us-east-1 --endpoint-url ${quoted(endpoint)}`,
       `--state-machine-arn ${quoted(machineArn)}`,
       /^[\w-]{1,80}$/.test(message.id ?? "") ? `--name ${quoted(message.id)}` : "",
       `--input ${quoted(JSON.stringify(message))}`,
