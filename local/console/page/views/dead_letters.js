@@ -113,7 +113,7 @@ function Queue({ queue, title, what, all }) {
       <div class="card-body letters-head">
         <p class="muted">${what}</p>
         ${queue === "delivery" && letters.length > 0 && html`
-          <${Control} label="New life when redriven, seconds" hint="Empty: each keeps its end; one that is over is refused." class="narrow">
+          <${Control} label="New life when redriven, seconds" hint="If left empty, each keeps its end; one that is over is refused." class="narrow">
             ${(/** @type {any} */ props) => html`
               <input ...${props} value=${life} inputmode="numeric" autocomplete="off" data-testid="new-life"
                 onInput=${(/** @type {any} */ event) => setLife(event.currentTarget.value)} />`}
