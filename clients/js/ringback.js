@@ -231,7 +231,6 @@ export class RingbackClient {
 
   /** A sign of life. */
   #alive() {
-    this.#stop("pong");
     this.#after("idle", this.#options.pingSeconds, () => this.#check());
   }
 
@@ -252,6 +251,7 @@ export class RingbackClient {
     const frame = JSON.parse(text);
     if (socket === this.#socket) {
       this.#alive();
+      if (frame.kind === "pong") this.#stop("pong"); // nothing else: it may have come before the connection died
       // While the next one is being opened, it may be what this one had to make room for.
       if (frame.kind === "close" && !frame.reconnect && !this.#opening)
         return this.#end(new RingbackError("evicted", `the server closed it for good: ${frame.reason}`));

@@ -249,6 +249,17 @@ test("a silence is pinged, and nothing else", async () => {
   assert.equal(one.client.state, "open");
 });
 
+test("what arrived before the connection died does not answer a ping", async () => {
+  const one = await connected({ pingSeconds: 0.05, pongSeconds: 0.2 });
+  const { connection } = one;
+  const send = connection.send.bind(connection);
+  connection.send = (frame) => frame.kind !== "pong" && send(frame);
+  await until(() => connection.received.length, "the ping");
+  connection.send(message("a"));
+  await until(() => one.ids.length, "the message");
+  await gateway.connection(2);
+});
+
 test("a half-open connection is noticed and replaced", async () => {
   const one = await connected({ pingSeconds: 0.05, pongSeconds: 0.1 });
   one.connection.stall();
