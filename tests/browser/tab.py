@@ -5,7 +5,7 @@ from typing import Any
 
 from playwright.sync_api import Page
 
-from tests.browser.waiting import until
+from tests.waiting import until
 
 _START = """async ({ options, tokens, handlerMilliseconds }) => {
   const { RingbackClient } = await import("/client/ringback.js");

@@ -14,7 +14,7 @@ from local.links import LinkThread
 from tests.browser.pages import BROKEN_NETWORK, Window
 from tests.browser.sleep import asleep
 from tests.browser.tab import Tab
-from tests.browser.waiting import until
+from tests.waiting import until
 
 # So patient a backoff that only something else can bring a client back within the test.
 PATIENT: dict[str, Any] = {"backoffBaseSeconds": 3600, "backoffCapSeconds": 3600}

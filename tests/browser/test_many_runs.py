@@ -12,7 +12,7 @@ from local.console import Console
 from local.demo.stage import Stage, envelope
 from ringback import Installation, Publisher
 from tests.browser.pages import Window
-from tests.browser.waiting import until
+from tests.waiting import until
 
 RUNS = 1_000
 PER_CALL = 100

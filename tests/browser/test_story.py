@@ -11,7 +11,7 @@ from local.demo.stage import Stage, envelope
 from tests.browser import playground
 from tests.browser.pages import BROKEN_NETWORK, Window
 from tests.browser.playground import Player
-from tests.browser.waiting import until
+from tests.waiting import until
 
 MESSAGES, DROPS = 500, 50
 PER_CALL = 5

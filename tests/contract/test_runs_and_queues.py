@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from email.utils import format_datetime
-from time import monotonic, sleep
 from typing import Any
 
 import boto3
@@ -19,6 +18,7 @@ from lambdas.core.ports import DeadLetters, Deliveries, RejectedMessages, Start,
 from tests.builders import NOW
 from tests.contract.conftest import mocked_aws
 from tests.fakes import FakeDeadLetters, FakeDeliveries, FakeRejectedMessages, FakeTokens
+from tests.waiting import until
 
 ROLE = "arn:aws:iam::123456789012:role/states"
 
@@ -156,10 +156,10 @@ def waiting(request: pytest.FixtureRequest) -> Waiting:
     run = client.start_execution(stateMachineArn=machine["stateMachineArn"])["executionArn"]
 
     def output() -> dict[str, Any]:
-        ended = eventually(lambda: client.describe_execution(executionArn=run).get("output"))
+        ended = until(lambda: client.describe_execution(executionArn=run).get("output", ""), "its end", seconds=5)
         return dict(json.loads(ended))
 
-    (message,) = eventually(lambda: sqs.receive_message(QueueUrl=queue).get("Messages"))
+    (message,) = until(lambda: sqs.receive_message(QueueUrl=queue).get("Messages"), "a message", seconds=5)
     return Waiting(WaitingRuns(), message["Body"], output)
 
 
@@ -179,15 +179,6 @@ def test_a_run_that_has_gone_on_waits_no_more(waiting: Waiting) -> None:
 
 def test_nobody_waits_on_an_unknown_token(waiting: Waiting) -> None:
     assert waiting.tokens.succeed("unknown", {}) is False
-
-
-def eventually(condition: Callable[[], Any]) -> Any:
-    """What the condition gives once it is true; the interpreter works in a thread of its own."""
-    until = monotonic() + 5
-    while not (result := condition()):
-        assert monotonic() < until
-        sleep(0.005)
-    return result
 
 
 # Rejected messages

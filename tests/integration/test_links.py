@@ -5,12 +5,14 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
 import pytest
 
 from local import links
 from local.links import Link
+from tests.waiting import async_until
 
 PATIENCE_SECONDS = 10
 
@@ -90,12 +92,7 @@ async def soon(happens: Awaitable[T]) -> T:
         return await happens
 
 
-async def until(met: Callable[[], object]) -> None:
-    async def look() -> None:
-        while not met():  # noqa: ASYNC110 - what is looked at knows nothing of events
-            await asyncio.sleep(0.005)
-
-    await soon(look())
+until = partial(async_until, seconds=PATIENCE_SECONDS)
 
 
 def play(scene: Callable[[Network], Awaitable[None]]) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import threading
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from ministack.services import stepfunctions  # type: ignore[import-untyped]
 
 from local import feed, settings
 from local.feed import Feed, Listener
+from tests.waiting import async_until
 
 Sent = list[dict[str, Any]]
 
@@ -158,9 +160,7 @@ def serve(
     asyncio.run(run())
 
 
-async def until(condition: Callable[[], Any]) -> None:
-    while not condition():  # noqa: ASYNC110 - what is waited for is nobody's event
-        await asyncio.sleep(0.005)
+until = partial(async_until, seconds=10)
 
 
 def test_everything_there_is_and_then_each_change_from_any_thread(executions: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ from tests.browser.quick import gateway
 from tests.browser.quick.gateway import Connection, Gateway
 from tests.browser.sleep import asleep
 from tests.browser.tab import Tab
-from tests.browser.waiting import until
+from tests.waiting import until
 
 # So patient a backoff that only something else can bring a client back within the test.
 PATIENT = {"backoffBaseSeconds": 3600, "backoffCapSeconds": 3600}
@@ -130,11 +130,7 @@ def test_half_open_connection_is_noticed_and_replaced(tab: Tab, server: Gateway,
     link.go_half_open()
     server.send(message(1))
 
-    until(lambda: len(server.connections) == 2, "a second connection")
-    tab.await_open()
-    server.send(message(1), message(2))
-    tab.await_messages("m1", "m2")
-    assert tab.ids == ["m1", "m2"]
+    assert_replaced(tab, server)
 
 
 def test_quiet_connection_that_answers_is_kept(tab: Tab, server: Gateway) -> None:
@@ -157,11 +153,7 @@ def test_sleeping_tab_wakes_up_on_a_dead_connection_and_replaces_it(
         link.go_half_open()
         server.send(message(1))
 
-    until(lambda: len(server.connections) == 2, "a second connection")
-    tab.await_open()
-    server.send(message(1), message(2))
-    tab.await_messages("m1", "m2")
-    assert tab.ids == ["m1", "m2"]
+    assert_replaced(tab, server)
 
 
 def test_connection_is_replaced_before_its_token_ends_without_a_gap(tab: Tab, server: Gateway) -> None:
@@ -203,6 +195,15 @@ def test_random_drops_lose_and_double_nothing(windows: Window, tab: Tab, server:
         await_another(server, before)
 
     assert tab.ids == ids
+
+
+def assert_replaced(tab: Tab, server: Gateway) -> None:
+    """A second connection takes over: what the first one lost comes by it, and is handled once."""
+    until(lambda: len(server.connections) == 2, "a second connection")
+    tab.await_open()
+    server.send(message(1), message(2))
+    tab.await_messages("m1", "m2")
+    assert tab.ids == ["m1", "m2"]
 
 
 def await_effect(connection: Connection) -> None:

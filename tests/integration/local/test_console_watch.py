@@ -2,8 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,6 +19,7 @@ from local.links import Link
 from ringback import installation as backends
 from ringback.errors import LetterNotFound
 from tests.integration.local.laboratory import Laboratory, unique
+from tests.waiting import async_until
 
 _PATIENCE_SECONDS = 20
 
@@ -94,10 +95,7 @@ def test_it_comes_back_when_the_feed_breaks(corrected: Laboratory) -> None:
     def status(arn: str) -> Any:
         return {run["arn"]: run["status"] for run in map(json.loads, board.runs.texts())}.get(arn)
 
-    async def until(condition: Callable[[], Any]) -> None:
-        async with asyncio.timeout(_PATIENCE_SECONDS):
-            while not condition():  # noqa: ASYNC110 - the board tells pages, and this is none
-                await asyncio.sleep(0.02)
+    until = partial(async_until, seconds=_PATIENCE_SECONDS)
 
     async def follow() -> None:
         address = urlsplit(corrected.endpoint)
