@@ -1,4 +1,4 @@
-"""The app: one stack, of the stage that the context names."""
+"""The app: Ringback of the stage that the context names, and its chat if it has one."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 from aws_cdk import App, Validations
 from cdk_nag import AwsSolutionsChecks
 
+from cdk_app.chat_stack import ChatStack
 from cdk_app.ringback_stack import RingbackStack
 from cdk_app.settings import SettingsError, load
 
@@ -28,6 +29,8 @@ def make_app(*, context: Mapping[str, Any] | None = None, outdir: str | None = N
         raise SettingsError("cdk.json has no stages: they belong under context.stages.")
     stage = app.node.try_get_context("stage") or DEFAULT_STAGE
     settings = load(stage, stages, app.node.try_get_context("settings"))
-    RingbackStack(app, f"Ringback-{stage}", settings=settings)
+    ringback = RingbackStack(app, f"Ringback-{stage}", settings=settings)
+    if settings.chat:
+        ChatStack(app, f"Ringback-{stage}-Chat", ringback=ringback, settings=settings, chat=settings.chat)
     Validations.of(app).add_plugins(AwsSolutionsChecks(app))
     return app

@@ -4,13 +4,13 @@ from collections.abc import Mapping
 
 from aws_cdk import ArnFormat, RemovalPolicy, Stack
 from aws_cdk import aws_iam as iam
-from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
 from cdk_app import assets, findings
 from cdk_app.encryption import Encryption
 from cdk_app.functions import Handler
 from cdk_app.logs import LogGroups
+from cdk_app.machines import make_machine
 from cdk_app.queues import dead_letter_queue
 
 DEFINITION = assets.ROOT / "statemachines" / "delivery.asl.json"
@@ -43,41 +43,19 @@ class Delivery(Construct):
         """
         super().__init__(scope, construct_id)
         self.dead_letter_queue = dead_letter_queue(self, "DeadLetterQueue", encryption=encryption, removal=removal)
-        role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("states.amazonaws.com"))
-        self.state_machine = sfn.StateMachine(
+        self.state_machine, role = make_machine(
             self,
-            "StateMachine",
-            state_machine_type=sfn.StateMachineType.STANDARD,
-            definition_body=sfn.DefinitionBody.from_string(DEFINITION.read_text("utf-8")),
-            definition_substitutions={
+            definition=DEFINITION,
+            tasks=tasks,
+            substitutions={
                 "DeadLetterQueueUrl": self.dead_letter_queue.queue_url,
-                **{f"{name}FunctionArn": task.function.function_arn for name, task in tasks.items()},
                 **{name: str(value) for name, value in parameters.items()},
             },
-            role=role,
-            logs=sfn.LogOptions(
-                destination=log_groups.make(self), level=sfn.LogLevel.ERROR, include_execution_data=False
-            ),
-            tracing_enabled=True,
-        )
-        role.add_to_principal_policy(
-            iam.PolicyStatement(
-                actions=["lambda:InvokeFunction"], resources=[task.function.function_arn for task in tasks.values()]
-            )
+            log_groups=log_groups,
+            encryption=encryption,
         )
         role.add_to_principal_policy(
             iam.PolicyStatement(actions=["sqs:SendMessage"], resources=[self.dead_letter_queue.queue_arn])
-        )
-        encryption.allow_writing(role)
-        findings.accept(
-            role,
-            "IAM5[Resource::*]",
-            because="X-Ray and the delivery of logs to CloudWatch know no resources; what the states do is exact.",
-        )
-        findings.accept(
-            self.state_machine,
-            "SF1",
-            because="Errors only, without execution data: the others would put payloads and task tokens into logs.",
         )
         findings.accept(self.dead_letter_queue, "SQS3", because="This is the dead letter queue, of the state machine.")
 

@@ -15,6 +15,7 @@ _READ_AND_WRITE = (
     "kms:ReEncryptFrom",
     "kms:ReEncryptTo",
 )
+_READ = ("kms:Decrypt", "kms:DescribeKey")
 # The plain name: SNS makes this key where an account has none yet. By the alias's ARN, which the CDK would write, it
 # may find no key (aws-cdk#22605).
 _KEY_OF_SNS = "alias/aws/sns"
@@ -47,6 +48,11 @@ class Encryption(Construct):
             role.add_to_principal_policy(
                 iam.PolicyStatement(actions=list(_READ_AND_WRITE), resources=[self.key.key_arn])
             )
+
+    def allow_reading(self, role: iam.IRole) -> None:
+        """Let a role read what the key encrypts, and no more: it belongs to another stack."""
+        if self.key:
+            role.add_to_principal_policy(iam.PolicyStatement(actions=list(_READ), resources=[self.key.key_arn]))
 
     def _let_services_use(self, key: kms.Key) -> None:
         """CloudWatch Logs for this stack's log groups; SNS and EventBridge for what they put into encrypted queues."""

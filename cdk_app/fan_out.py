@@ -5,13 +5,13 @@ from collections.abc import Mapping
 from aws_cdk import ArnFormat, Duration, RemovalPolicy, Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
-from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
 from cdk_app import assets, findings
 from cdk_app.encryption import Encryption
 from cdk_app.functions import Handler
 from cdk_app.logs import LogGroups
+from cdk_app.machines import make_machine
 
 DEFINITION = assets.ROOT / "statemachines" / "fan_out.asl.json"
 
@@ -59,31 +59,17 @@ class FanOut(Construct):
             ],
             removal_policy=removal,
         )
-        self._role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("states.amazonaws.com"))
-        self.state_machine = sfn.StateMachine(
+        self.state_machine, self._role = make_machine(
             self,
-            "StateMachine",
-            state_machine_type=sfn.StateMachineType.STANDARD,
-            definition_body=sfn.DefinitionBody.from_string(DEFINITION.read_text("utf-8")),
-            definition_substitutions={
-                "AudienceBucketName": self.audiences.bucket_name,
-                **{f"{name}FunctionArn": task.function.function_arn for name, task in tasks.items()},
-            },
-            role=self._role,
-            logs=sfn.LogOptions(
-                destination=log_groups.make(self), level=sfn.LogLevel.ERROR, include_execution_data=False
-            ),
-            tracing_enabled=True,
-        )
-        self._role.add_to_principal_policy(
-            iam.PolicyStatement(
-                actions=["lambda:InvokeFunction"], resources=[task.function.function_arn for task in tasks.values()]
-            )
+            definition=DEFINITION,
+            tasks=tasks,
+            substitutions={"AudienceBucketName": self.audiences.bucket_name},
+            log_groups=log_groups,
+            encryption=encryption,
         )
         self._role.add_to_principal_policy(
             iam.PolicyStatement(actions=["s3:GetObject"], resources=[self.audiences.arn_for_objects("*")])
         )
-        encryption.allow_writing(self._role)
         self._let_it_start_its_own()
         self._accept_findings()
 
@@ -141,16 +127,6 @@ class FanOut(Construct):
             self._role,
             f"IAM5[Resource::{bucket}/*]",
             because="Backends name the lists they put there; the bucket is exact, and holds nothing else.",
-        )
-        findings.accept(
-            self._role,
-            "IAM5[Resource::*]",
-            because="X-Ray and the delivery of logs to CloudWatch know no resources; what the states do is exact.",
-        )
-        findings.accept(
-            self.state_machine,
-            "SF1",
-            because="Errors only, without execution data: the others would put payloads into logs.",
         )
         findings.accept(
             self.audiences,

@@ -7,15 +7,15 @@ from aws_cdk import CfnOutput, Duration, RemovalPolicy, Stack
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
+from cdk_app.changes import ConnectionChanges
 from cdk_app.delivery import Delivery
 from cdk_app.encryption import Encryption
 from cdk_app.endings import Endings
 from cdk_app.fan_out import FanOut
 from cdk_app.functions import Environment, Handler, Handlers
-from cdk_app.http_api import HttpApi
+from cdk_app.http_api import ROUTES, HttpApi, backends
 from cdk_app.logs import LogGroups
 from cdk_app.monitoring import Monitoring, Watched
-from cdk_app.reconnects import Reconnects
 from cdk_app.settings import StageSettings
 from cdk_app.tables import BY_CONVERSATION, Tables
 from cdk_app.ways_in import WaysIn
@@ -154,7 +154,7 @@ class RingbackStack(Stack):
 
         # What streams and queues call.
         self.wake = make("triggers.wake", environment=callbacks, timeout=Duration.seconds(60))
-        Reconnects(self, "Reconnects", connections=self.tables.connections, wake=self.wake)
+        ConnectionChanges(self, "Reconnects", connections=self.tables.connections, kinds=("INSERT",), handler=self.wake)
         ingest_timeout = Duration.seconds(30)
         self.ways_in = WaysIn(
             self, "WaysIn", handler_timeout=ingest_timeout, encryption=self.encryption, removal=removal
@@ -175,6 +175,7 @@ class RingbackStack(Stack):
             timeout=ingest_timeout,
         )
         self.ways_in.feed(self.ingest, max_concurrency=settings.ingest_max_concurrency)
+        self.presence = self._make_presence(handlers) if settings.tells_presence else None
         self.ended = make(
             "triggers.ended",
             environment={**intake, **life, "DEAD_LETTER_QUEUE_URL": self.delivery.dead_letter_queue.queue_url},
@@ -187,7 +188,16 @@ class RingbackStack(Stack):
             timeout=Duration.seconds(28),  # API Gateway waits 30, and then answers without a word
             memory_mb=_MEMORY_FOR_VALIDATION_MB,
         )
-        self.http = HttpApi(self, "Http", handler=self.http_api, settings=settings, log_groups=log_groups)
+        self.http = HttpApi(
+            self,
+            "Http",
+            description="Ringback: backends send messages here, and ask what became of them",
+            routes=ROUTES,
+            access=backends(settings.http_api),
+            handler=self.http_api,
+            settings=settings,
+            log_groups=log_groups,
+        )
         self.accept = make("calls.accept", environment=intake)
         self.post_once = make(
             "calls.post_once",
@@ -210,6 +220,22 @@ class RingbackStack(Stack):
         self._output()
         if not settings.is_local:  # nobody is called there, and MiniStack has no metric math
             self._watch(handlers.made, settings)
+
+    def _make_presence(self, handlers: Handlers) -> Handler:
+        """What tells on the stage's bus who comes and who goes."""
+        presence = handlers.make(
+            "triggers.presence",
+            environment={"MESSAGE_BUS_NAME": self.ways_in.bus.event_bus_name},
+            timeout=Duration.seconds(60),
+        )
+        ConnectionChanges(
+            self,
+            "ComingAndGoing",
+            connections=self.tables.connections,
+            kinds=("INSERT", "REMOVE"),
+            handler=presence,
+        )
+        return presence
 
     def _grant(self, *, secret_arn: str | None, allowed_endpoints: Sequence[str]) -> None:
         """Who may do what. Everybody may also write logs and traces; what triggers a function is granted with it."""
@@ -260,6 +286,8 @@ class RingbackStack(Stack):
             self._allow_intake(taking)
         self.ingest.allow("sqs:SendMessage", on=self.ways_in.dead_letter_queue.queue_arn)
         self.ended.allow("sqs:SendMessage", on=self.delivery.dead_letter_queue.queue_arn)
+        if self.presence:
+            self.presence.allow("events:PutEvents", on=self.ways_in.bus.event_bus_arn)
         self.api.allow_posting(self.post_once)
         for endpoint in allowed_endpoints:
             self.api.allow_posting_elsewhere(self.post_once, endpoint)
@@ -293,6 +321,7 @@ class RingbackStack(Stack):
             self.plan_fan_out,
             self.post_to_audience,
             self.hand_over_to_deliveries,
+            *([self.presence] if self.presence else []),
         ):
             self.encryption.allow_writing(handler.role)
 
@@ -347,6 +376,7 @@ class RingbackStack(Stack):
                 disconnect=self.disconnect,
                 wait_for_reconnect=self.wait_for_reconnect,
                 wake=self.wake,
+                presence=self.presence,
             ),
             alarm_topic_arn=settings.alarm_topic_arn,
             oldest_wait_alarm_seconds=settings.oldest_wait_alarm_seconds,

@@ -22,11 +22,13 @@ DEFAULT_HTTP_API_SCOPE = "ringback:messages"
 LogRetentionDays = Literal[1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 3653]
 
 EXAMPLE = Path(__file__).with_name("settings.example.json")
+CHAT_EXAMPLE = Path(__file__).with_name("settings.chat.example.json")
 
 # Lambda takes 4 KB of environment for a whole function, and the authorizer has more in it than keys. (functions.py
 # weighs the whole.)
 _LARGEST_JWKS_BYTES = 3_000
 _PRIVATE_KEY_PARTS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
+_SECONDS_OF_A_DAY = 86_400
 _STAGE = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,31}")
 
 
@@ -57,6 +59,7 @@ Origin = Annotated[str, Field(pattern=r"^https?://[^/,\s]+$")]
 ManagementEndpoint = Annotated[
     str, Field(pattern=r"^https://[a-z0-9]+\.execute-api\.[a-z0-9-]+\.amazonaws\.com(\.cn)?/[A-Za-z0-9_-]+$")
 ]
+Seconds = Annotated[int, Field(ge=1, le=30 * _SECONDS_OF_A_DAY)]
 KeySet = Annotated[dict[str, Any], AfterValidator(_key_set)]
 
 
@@ -119,11 +122,36 @@ class HttpApiSettings(_Model):
         return self
 
 
+class ChatSettings(_Model):
+    """Whose tokens call the chat's API, which are agents', and how long a chat may stay in each of its phases."""
+
+    issuer: Annotated[str, Field(pattern=r"^https?://[^\s]+$", max_length=1024)]
+    audience: Text
+    role_claim: Text = "role"
+    agent_role: Text = "agent"
+
+    max_wait_seconds: Seconds = 600
+    idle_seconds: Seconds = 900
+    agent_away_seconds: Seconds = 60
+    rating_seconds: Seconds = 86_400
+    retention_days: Annotated[int, Field(ge=1, le=3650)] = 90
+    message_ttl_seconds: Annotated[int, Field(ge=1, le=MAX_TTL_SECONDS)] = 86_400
+
+    @model_validator(mode="after")
+    def _is_kept_for_longer_than_it_lasts(self) -> Self:
+        days = self.retention_days
+        for name in ("max_wait_seconds", "idle_seconds", "agent_away_seconds", "rating_seconds"):
+            if getattr(self, name) >= days * _SECONDS_OF_A_DAY:
+                raise ValueError(f"retention_days: {name} is no shorter, and the chat would be gone before it is over")
+        return self
+
+
 class StageSettings(_Model):
     """Everything that differs, or may differ, from stage to stage."""
 
     token: TokenSettings
     http_api: HttpApiSettings = HttpApiSettings()
+    chat: ChatSettings | None = None
     allowed_origins: tuple[Origin, ...] = ()
     allowed_networks: tuple[Network, ...] = ()
     generate_context_id: bool = False
@@ -143,6 +171,7 @@ class StageSettings(_Model):
     throttling_rate_per_second: Annotated[int, Field(ge=1)] = 1000
     throttling_burst: Annotated[int, Field(ge=1)] = 500
     every_message_is_a_run: bool = False
+    presence_events: bool = False
     allowed_endpoints: tuple[ManagementEndpoint, ...] = ()
     ingest_max_concurrency: Annotated[int, Field(ge=2, le=1000)] = 20
 
@@ -162,6 +191,11 @@ class StageSettings(_Model):
         """Whether this stage runs on the developer's own machine."""
         return self.local_endpoint_url is not None
 
+    @property
+    def tells_presence(self) -> bool:
+        """Whether there are presence events: the chat lives on them."""
+        return self.presence_events or self.chat is not None
+
     @model_validator(mode="after")
     def _cookies_need_origins(self) -> Self:
         if self.token.cookie_name and not self.allowed_origins:
@@ -176,6 +210,17 @@ class StageSettings(_Model):
         issuer = self.http_api.issuer or ""
         if issuer.startswith("http:") and not self.is_local:
             raise ValueError("http_api.issuer must be https: the keys of its tokens are read from there")
+        if self.chat and self.chat.issuer.startswith("http:") and not self.is_local:
+            raise ValueError("chat.issuer must be https: the keys of its tokens are read from there")
+        return self
+
+    @model_validator(mode="after")
+    def _only_agents_open_the_desk(self) -> Self:
+        if self.chat and self.token.contexts_claim is None:
+            raise ValueError(
+                "chat needs token.contexts_claim: name the claim that lists what a token may open. Customers' tokens "
+                'have "chat/support" in it, and only agents\' have "chat/desk"; without it, anybody could listen there'
+            )
         return self
 
     @model_validator(mode="after")
@@ -185,7 +230,11 @@ class StageSettings(_Model):
         return self
 
 
-_SECTIONS: Mapping[str, type[BaseModel]] = {"token": TokenSettings, "http_api": HttpApiSettings}
+_SECTIONS: Mapping[str, type[BaseModel]] = {
+    "token": TokenSettings,
+    "http_api": HttpApiSettings,
+    "chat": ChatSettings,
+}
 
 
 def load(stage: str, stages: Mapping[str, Any], overrides: str | Mapping[str, Any] | None = None) -> StageSettings:

@@ -66,6 +66,7 @@ class Metric(StrEnum):
     EXPIRED = "Expired"
     DEAD_LETTERED = "DeadLettered"
     CANCELLED = "Cancelled"
+    MISSED = "Missed"
     # What fails
     ERRORS = "Errors"
 
@@ -141,6 +142,7 @@ def count_answers(answers: "Iterable[Answer]") -> None:
     count(Metric.DELIVERED, statuses["delivered"])
     count(Metric.ACCEPTED, statuses["delivered"] + statuses["started"])
     count(Metric.DUPLICATES, statuses["duplicate"])
+    count(Metric.MISSED, statuses["missed"])
     count(Metric.CONFLICTS, statuses["conflict"])
     count(Metric.REJECTED, statuses["invalid"])
     count(Metric.ERRORS, statuses["unavailable"])

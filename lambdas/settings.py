@@ -159,6 +159,13 @@ class Wake:
 
 
 @dataclass(frozen=True)
+class Presence:
+    """Where it is told who comes and goes."""
+
+    message_bus_name: str
+
+
+@dataclass(frozen=True)
 class PlanFanOut:
     """Where the connections are, and whether it is known whose token is allowed into a conversation."""
 

@@ -85,12 +85,18 @@ def _token(arguments: argparse.Namespace) -> int:
     claims: dict[str, Any] = {}
     if arguments.backend and (arguments.contexts or arguments.plan):
         raise LocalError("--contexts and --plan are for the token of a user; a backend's has a scope.")
+    if arguments.chat and (arguments.backend or arguments.contexts or arguments.plan):
+        raise LocalError("--chat goes with --user alone: the token of a customer or an agent, for the chat's API.")
     if arguments.scope:
         claims["scope"] = arguments.scope
     if arguments.plan:
         claims["plan"] = arguments.plan
     if arguments.backend:
         print(Keys.load(arguments.directory).backend_token(ttl_seconds=arguments.ttl_seconds, **claims))
+        return 0
+    if arguments.chat:
+        keys = Keys.load(arguments.directory)
+        print(keys.chat_token(arguments.user, arguments.chat, ttl_seconds=arguments.ttl_seconds, **claims))
         return 0
     claims[tokens.CONTEXTS_CLAIM] = arguments.contexts or list(tokens.CONTEXTS)
     print(Keys.load(arguments.directory).token(arguments.user, ttl_seconds=arguments.ttl_seconds, **claims))
@@ -129,6 +135,7 @@ def _parser() -> argparse.ArgumentParser:
     whose = token.add_mutually_exclusive_group(required=True)
     whose.add_argument("--user", help="for a user's WebSocket")
     whose.add_argument("--backend", action="store_true", help="for the HTTP API")
+    token.add_argument("--chat", choices=tokens.CHAT_ROLES, help="for the chat's API instead, as this")
     token.add_argument(
         "--contexts",
         nargs="+",

@@ -19,7 +19,7 @@ from local.cloud import Cloud, last_lines
 from local.errors import DeploymentFailed
 from local.installation import Clients
 
-STACK = "Ringback-local"
+STACKS = ("Ringback-local", "Ringback-local-Chat")
 APP = (sys.executable, "-m", "cdk_app")
 
 _CDK = settings.ROOT / "node_modules" / ".bin" / "cdk"
@@ -35,9 +35,9 @@ def deploy(
     *,
     report: Report,
     app: Sequence[str] = APP,
-    stack: str = STACK,
+    stacks: Sequence[str] = STACKS,
 ) -> dict[str, str]:
-    """Deploy the stack into this cloud, again if it is there; returns its outputs.
+    """Deploy the stacks into this cloud, again if they are there; returns the outputs of all.
 
     Raises:
         DeploymentFailed
@@ -51,11 +51,11 @@ def deploy(
         environment = f"aws://{settings.ACCOUNT}/{settings.REGION}"
         # Away from cdk.json's app: bootstrapping needs none, and would run it.
         _cdk(cloud, "bootstrap", environment, "--app", "", "--context", "stage=local")
-    report(f"cdk deploy {stack}")
+    report(f"cdk deploy {' '.join(stacks)}")
     _cdk(
         cloud,
         "deploy",
-        stack,
+        *stacks,
         *("--app", shlex.join(app)),
         *(argument for name, value in context.items() for argument in ("--context", f"{name}={value}")),
         *("--output", str(cloud.directory / "cdk.out")),
@@ -63,8 +63,8 @@ def deploy(
         *("--require-approval", "never"),
         *("--method", "direct"),  # no change set to review: it is the slower half
     )
-    result: dict[str, str] = json.loads(outputs.read_text())[stack]
-    return result
+    result: dict[str, dict[str, str]] = json.loads(outputs.read_text())
+    return {name: value for stack in stacks for name, value in result[stack].items()}
 
 
 def _is_bootstrapped(cloud: Cloud) -> bool:

@@ -120,6 +120,9 @@ class Installation:
     sequences_table_name: str
     management_endpoint: str
     disconnect_function_name: str
+    chat_api_url: str
+    chats_table_name: str
+    chat_session_state_machine_arn: str
     token_command: str
     console_url: str = ""  # while there is one
 

@@ -23,6 +23,8 @@ Message topic           {installation.message_topic_arn}
 Message bus             {installation.message_bus_name}
 Dead letter queue       {installation.dead_letter_queue_url}
 … of ingest             {installation.ingest_dead_letter_queue_url}
+Chat's API              {installation.chat_api_url}
+Chat's state machine    {installation.chat_session_state_machine_arn}
 
 The command that a backend uses, for example to see whether all is well:
 
@@ -53,12 +55,39 @@ What could not be delivered, and what the topic brought that is no message:
 The way a run took (its ARN is what start-execution answers):
 
 {history_command(installation)}
+
+A customer's chat: the first command hears what happens in it, the second starts it. (An agent has another contextId and
+another role: desk, and agent.)
+
+{chat_client_command(installation)}
+
+{start_chat_command(installation)}
 """
 
 
 def client_command(installation: Installation) -> str:
     """wscat, a stock client, run by the node in the virtualenv."""
-    url = f"{installation.websocket_url}?context={_CONTEXT}&contextId={_CONTEXT_ID}"
+    return _wscat(installation, _CONTEXT_ID)
+
+
+def chat_client_command(installation: Installation) -> str:
+    """The same, where customers are told of their chats."""
+    return _wscat(installation, "support")
+
+
+def start_chat_command(installation: Installation) -> str:
+    token = f"$({installation.token_command} --user {_USER} --chat customer)"
+    return " \\\n".join(
+        [
+            f"curl {shlex.quote(installation.chat_api_url + '/chats')}",
+            f'  -H "Authorization: Bearer {token}" -H "Content-Type: application/json"',
+            f"  -d {shlex.quote(json.dumps({'subject': 'A question'}))}",
+        ]
+    )
+
+
+def _wscat(installation: Installation, context_id: str) -> str:
+    url = f"{installation.websocket_url}?context={_CONTEXT}&contextId={context_id}"
     token = f"$({installation.token_command} --user {_USER})"
     return f'PATH="{settings.TOOLS}:$PATH" npx --yes wscat -c {shlex.quote(url)} -H "Authorization: Bearer {token}"'
 

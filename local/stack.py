@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from local import cloud, deployment, issuer, settings
 from local.cloud import Cloud
@@ -24,8 +25,20 @@ class Stack:
 
 
 @contextlib.contextmanager
-def running(directory: Path, *, port: int | None = None, report: deployment.Report = print) -> Iterator[Stack]:
+def running(
+    directory: Path,
+    *,
+    port: int | None = None,
+    chat: Mapping[str, Any] | None = None,
+    report: deployment.Report = print,
+) -> Iterator[Stack]:
     """Have an installation of its own in this directory. Nothing of it runs on at the end.
+
+    Args:
+        directory: where it lives.
+        port: of the cloud; a free one unless told.
+        chat: settings of the chat, on top of those of the local stage, such as `{"idle_seconds": 5}`.
+        report: hears of the steps.
 
     Raises:
         AlreadyRunning, PortBusy, CloudFailed, DeploymentFailed
@@ -36,7 +49,11 @@ def running(directory: Path, *, port: int | None = None, report: deployment.Repo
         keys.save(started.directory)
         try:
             issuer.publish(started.endpoint, keys)
-            stage_settings = {"token": keys.stage_settings(), "http_api": keys.http_api_settings()}
+            stage_settings = {
+                "token": keys.stage_settings(),
+                "http_api": keys.http_api_settings(),
+                "chat": {**keys.chat_settings(), **(chat or {})},
+            }
             outputs = deployment.deploy(started, stage_settings, report=report)
             installation = read_outputs(outputs, endpoint=started.endpoint, directory=started.directory)
             yield Stack(installation, started, keys)
@@ -45,7 +62,7 @@ def running(directory: Path, *, port: int | None = None, report: deployment.Repo
 
 
 def read_outputs(outputs: Mapping[str, str], *, endpoint: str, directory: Path) -> Installation:
-    """The stack's outputs, under the names that Python uses.
+    """The stacks' outputs, under the names that Python uses.
 
     Raises:
         DeploymentFailed: an output is missing.
@@ -56,7 +73,7 @@ def read_outputs(outputs: Mapping[str, str], *, endpoint: str, directory: Path) 
     try:
         return Installation.of(values)
     except KeyError as missing:
-        raise DeploymentFailed(f"The stack has no output for {missing}.") from None
+        raise DeploymentFailed(f"The stacks have no output for {missing}.") from None
 
 
 def token_command(directory: Path) -> str:

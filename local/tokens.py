@@ -24,6 +24,10 @@ CONTEXTS = ("chat",)
 BACKEND_AUDIENCE = "ringback-http-api"
 BACKEND_SCOPE = "ringback:messages"
 BACKEND_ALGORITHM = "RS256"
+# The chat's API has the same issuer, and an audience of its own.
+CHAT_AUDIENCE = "ringback-chat"
+CHAT_ROLE_CLAIM = "role"
+CHAT_ROLES = ("customer", "agent")
 
 KEY_FILE = "token-key.pem"
 BACKEND_KEY_FILE = "backend-token-key.pem"
@@ -107,6 +111,10 @@ class Keys:
             "scope": BACKEND_SCOPE,
         }
 
+    def chat_settings(self) -> dict[str, Any]:
+        """The `chat` part of the stage's settings: whose tokens call its API."""
+        return {"issuer": self.backend_issuer, "audience": CHAT_AUDIENCE, "role_claim": CHAT_ROLE_CLAIM}
+
     def backend_key_set(self) -> dict[str, Any]:
         """The public half, as the issuer of the backends' tokens serves it."""
         public = RSAAlgorithm.to_jwk(self.backend_private.public_key(), as_dict=True)
@@ -116,18 +124,22 @@ class Keys:
         """A token that opens the HTTP API; further claims are added, or replace what would stand there."""
         now = int(time.time())
         ours = {"iss": self.backend_issuer, "aud": BACKEND_AUDIENCE, "sub": name, "iat": now, "exp": now + ttl_seconds}
-        return jwt.encode(
-            {**ours, "scope": BACKEND_SCOPE, **claims},
-            self.backend_private,
-            algorithm=BACKEND_ALGORITHM,
-            headers={"kid": _KEY_ID},
-        )
+        return self._sign_for_api_gateway({**ours, "scope": BACKEND_SCOPE, **claims})
+
+    def chat_token(self, user: str, role: str = "customer", *, ttl_seconds: int = 3600, **claims: Any) -> str:
+        """A token that opens the chat's API to a customer or an agent; further claims as above."""
+        now = int(time.time())
+        ours = {"iss": self.backend_issuer, "aud": CHAT_AUDIENCE, "sub": user, "iat": now, "exp": now + ttl_seconds}
+        return self._sign_for_api_gateway({**ours, CHAT_ROLE_CLAIM: role, **claims})
 
     def token(self, user: str, *, ttl_seconds: int = 3600, **claims: Any) -> str:
         """A token for this user, for all chats; further claims are added, or replace what would stand there."""
         now = int(time.time())
         ours = {"iss": ISSUER, "aud": AUDIENCE, "sub": user, "iat": now, "exp": now + ttl_seconds}
         return self.sign({**ours, CONTEXTS_CLAIM: list(CONTEXTS), **claims})
+
+    def _sign_for_api_gateway(self, claims: Mapping[str, Any]) -> str:
+        return jwt.encode(dict(claims), self.backend_private, algorithm=BACKEND_ALGORITHM, headers={"kid": _KEY_ID})
 
     def sign(self, claims: Mapping[str, Any]) -> str:
         """A token with exactly these claims."""

@@ -142,6 +142,19 @@ _BETWEEN_FIELDS: dict[str, Any] = {
                 "properties": {"ordered": {"const": True}, "sequence": {"type": "integer"}},
             },
         },
+        {
+            "title": "durable: false without ack client, ordered, track and retry",
+            "not": {
+                "required": ["durable"],
+                "properties": {"durable": {"const": False}},
+                "anyOf": [
+                    {"required": ["ack"], "properties": {"ack": {"const": "client"}}},
+                    {"required": ["ordered"], "properties": {"ordered": {"const": True}}},
+                    {"required": ["track"], "properties": {"track": {"const": True}}},
+                    {"required": ["retry"], "properties": {"retry": {"type": "object"}}},
+                ],
+            },
+        },
     ]
 }
 _EXAMPLES: dict[str, Any] = {
@@ -164,6 +177,12 @@ _EXAMPLES: dict[str, Any] = {
             "retry": {"maxAttempts": 5, "backoffBaseSeconds": 2, "backoffCapSeconds": 30},
         },
         {"recipient": {"user": "ana", "context": "chat", "contextId": "42"}, "payload": "Hello", "ordered": True},
+        {
+            "recipient": {"user": "ana", "context": "chat", "contextId": "42"},
+            "type": "chat.typing",
+            "payload": {"from": "bo"},
+            "durable": False,
+        },
     ],
 }
 
@@ -231,6 +250,14 @@ class Envelope(_Strict):
     track: Annotated[bool, Field(description="Whether a run carries it in any case, so that it can be looked up.")] = (
         False
     )
+    durable: Annotated[
+        bool,
+        Field(
+            description="Whether it waits for a recipient who is not there. If not, it is posted to whoever is "
+            "connected now; if nobody is, it is dropped, and answered `missed`: no run, no waiting, no dead letter. "
+            "Not together with `ack` `client`, `ordered`, `track` or `retry`."
+        ),
+    ] = True
     retry: RetryPolicy | None = None
     traceparent: Annotated[
         Annotated[str, StringConstraints(pattern=_TRACEPARENT)] | None,
@@ -259,6 +286,14 @@ class Envelope(_Strict):
     def _one_who_numbers(self) -> Self:
         if self.ordered and self.sequence is not None:
             raise ValueError("give ordered or sequence, not both: Ringback numbers ordered messages itself")
+        return self
+
+    @model_validator(mode="after")
+    def _only_the_durable_wait(self) -> Self:
+        if not self.durable and (self.wants_a_run or self.retry is not None):
+            raise ValueError(
+                "give durable false without ack client, ordered, track and retry: it is posted now or not at all"
+            )
         return self
 
 

@@ -187,7 +187,9 @@ def describe(error: ValidationError) -> str:
         path = place[: 2 if place[:2] == ["message", "payload"] else 1 if place[:1] == ["where"] else None]
         field = ".".join(map(_printable, path)) or "fan-out"
         said = plainly(item["type"], tuple(place[-1:]), item["msg"])
-        if path == ["where"]:
+        if path == ["message", "durable"]:
+            said = "give it beside message: whether whoever missed it gets a delivery"
+        elif path == ["where"]:
             said = f"at most {MAX_ATTRIBUTES} attributes, each with a text, number or boolean, or a list of up to 100"
         elif path == ["audience", "list", "key"] and item["type"] == "string_pattern_mismatch":
             said = 'must name JSON Lines, {"user": …} a line, and end in .jsonl'

@@ -29,7 +29,7 @@ from ringback.errors import (
 from ringback.installation import Installation
 from ringback.status import ARRIVED, MessageStatus, read_status
 
-Status = Literal["delivered", "started", "duplicate", "conflict", "invalid", "unavailable"]
+Status = Literal["delivered", "started", "duplicate", "missed", "conflict", "invalid", "unavailable"]
 ACCEPTED: frozenset[Status] = frozenset({"delivered", "started", "duplicate"})
 
 MAX_MESSAGES_A_CALL = 100
@@ -48,11 +48,12 @@ _SEEN_LATE_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What Ringback answered to a message that it accepted.
+    """What Ringback answered to a message that it accepted, or that was not durable.
 
-    ``status`` is `delivered` (posted at the first attempt), `started` (a run, ``execution_arn``, carries it)
-    or `duplicate` (the same message came before; nothing was started). Within two seconds of its start, the same
-    message may be answered `started` again, with the same run.
+    ``status`` is `delivered` (posted at the first attempt), `started` (a run, ``execution_arn``, carries it),
+    `duplicate` (the same message came before; nothing was started) or `missed` (it was not durable, and nobody was
+    there to take it). Within two seconds of its start, the same message may be answered `started` again, with the same
+    run.
     """
 
     id: str
@@ -80,10 +81,15 @@ class Result:
         """Whether Ringback has the message."""
         return self.status in ACCEPTED
 
+    @property
+    def failed(self) -> bool:
+        """Whether it does not, and should: a message that was not durable and that nobody took is no failure."""
+        return not self.accepted and self.status != "missed"
+
 
 @dataclass(slots=True)
 class Summary:
-    """What became of many messages: how many had each status, and the first thousand that were not accepted."""
+    """What became of many messages: how many had each status, and the first thousand that failed."""
 
     counts: Counter[Status] = field(default_factory=Counter)
     failures: list[Result] = field(default_factory=list)
@@ -99,14 +105,19 @@ class Summary:
         return sum(self.counts[status] for status in ACCEPTED)
 
     @property
+    def missed(self) -> int:
+        """How many were not durable, and nobody was there to take them."""
+        return self.counts["missed"]
+
+    @property
     def failed(self) -> int:
-        """How many of them it does not have."""
-        return self.total - self.accepted
+        """How many of them it does not have, and should."""
+        return self.total - self.accepted - self.missed
 
     def add(self, result: Result) -> None:
         """Count one more."""
         self.counts[result.status] += 1
-        if not result.accepted and len(self.failures) < MAX_KEPT_FAILURES:
+        if result.failed and len(self.failures) < MAX_KEPT_FAILURES:
             self.failures.append(result)
 
 
@@ -175,6 +186,8 @@ class Publisher:
     def publish(self, message: Envelope | Mapping[str, Any] | None = None, /, **fields: Any) -> Receipt:
         """Hand over one message: an `Envelope`, its JSON form, or its fields, as in
         ``publish(recipient=Recipient(…), payload={"text": "Hello"}, ttl_seconds=3600)``.
+
+        That nobody was there to take one that is not durable is no error: the receipt says `missed`.
 
         Raises:
             InvalidMessage: it is none; nothing was sent.

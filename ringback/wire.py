@@ -33,11 +33,12 @@ class AcceptResult(_Wire):
         Field(description="The message's id, made up if it had none. Not there if it had none and was invalid."),
     ] = None
     status: Annotated[
-        Literal["delivered", "started", "duplicate", "conflict", "invalid", "unavailable"],
+        Literal["delivered", "started", "duplicate", "missed", "conflict", "invalid", "unavailable"],
         Field(
             description="`delivered`: posted, without a run; `started`: a run carries it; `duplicate`: the same "
-            "message came before; `conflict`: the id belongs to another message; `invalid`: `detail` says what to do; "
-            "`unavailable`: try again with the same id."
+            "message came before; `missed`: it was not durable, and nobody was there to take it; `conflict`: the id "
+            "belongs to another message; `invalid`: `detail` says what to do; `unavailable`: try again with the "
+            "same id."
         ),
     ]
     execution_arn: Annotated[str | SkipJsonSchema[None], Field(description="The run that carries it.")] = None

@@ -168,7 +168,9 @@ def queue_record(body: str, message_id: str = "059f36b4", **attributes: str) -> 
     }
 
 
-def stream_record(row: dict[str, Any], sequence_number: str) -> dict[str, Any]:
+def stream_record(
+    row: dict[str, Any], sequence_number: str, *, keys: tuple[str, str] = ("caller_id", "context")
+) -> dict[str, Any]:
     """One record of DynamoDB's stream event: the row was inserted."""
     return {
         "eventID": f"event-{sequence_number}",
@@ -178,13 +180,40 @@ def stream_record(row: dict[str, Any], sequence_number: str) -> dict[str, Any]:
         "awsRegion": "eu-central-1",
         "dynamodb": {
             "ApproximateCreationDateTime": NOW.timestamp(),
-            "Keys": {name: row[name] for name in ("caller_id", "context")},
+            "Keys": {name: row[name] for name in keys},
             "NewImage": row,
             "SequenceNumber": sequence_number,
             "SizeBytes": 321,
             "StreamViewType": "NEW_IMAGE",
         },
         "eventSourceARN": "arn:aws:dynamodb:eu-central-1:123456789012:table/Connections/stream/2030-01-31",
+    }
+
+
+def removal_record(record: dict[str, Any], sequence_number: str) -> dict[str, Any]:
+    """One record of DynamoDB's stream event: the row of an insert was removed. Only its key is told."""
+    told = {name: value for name, value in record["dynamodb"].items() if name != "NewImage"}
+    return {
+        **record,
+        "eventID": f"event-{sequence_number}",
+        "eventName": "REMOVE",
+        "dynamodb": {**told, "SequenceNumber": sequence_number, "SizeBytes": 57},
+    }
+
+
+def presence_event(what: str, to: Recipient, connection_id: str = "Sm9tZQ=") -> dict[str, Any]:
+    """EventBridge's event: a connection has `opened` or is `closed`."""
+    at = NOW.isoformat().replace("+00:00", "Z")
+    return {
+        "version": "0",
+        "id": "6a7e8feb-b491-4cf7-a9f1-bf3703467718",
+        "detail-type": f"ringback.connection.{what}",
+        "source": "ringback",
+        "account": "123456789012",
+        "time": at,
+        "region": "eu-central-1",
+        "resources": [],
+        "detail": {**to.model_dump(by_alias=True), "connectionId": connection_id, "at": at},
     }
 
 

@@ -1,4 +1,4 @@
-"""Schemathesis against the HTTP API: does it do what its description says, and nothing else, whatever it is sent."""
+"""Schemathesis against an HTTP API: does it do what its description says, and nothing else, whatever it is sent."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -13,7 +13,6 @@ from schemathesis.config import SchemathesisConfig
 from schemathesis.engine import events, from_schema
 
 from lambdas.core.model import timestamp
-from lambdas.routes.openapi import openapi
 from ringback.envelope import Timestamp
 
 _TIME: TypeAdapter[datetime] = TypeAdapter(Timestamp)
@@ -27,7 +26,9 @@ class Report:
     findings: list[str] = field(default_factory=list)
 
 
-def examine(base_url: str, *, token: str, now: Callable[[], datetime], examples: int, seed: int) -> Report:
+def examine(
+    described: dict[str, Any], base_url: str, *, token: str, now: Callable[[], datetime], examples: int, seed: int
+) -> Report:
     """Send it all kinds of requests, good ones and bad ones, the same for the same seed. All checks but one are on."""
     config = SchemathesisConfig.from_dict(
         {
@@ -38,7 +39,7 @@ def examine(base_url: str, *, token: str, now: Callable[[], datetime], examples:
             "checks": {"use_after_free": {"enabled": False}},
         }
     )
-    schema = schemathesis.openapi.from_dict(openapi(), config=config)
+    schema = schemathesis.openapi.from_dict(described, config=config)
     schema.config.update(base_url=base_url)
     report = Report()
     with _what_the_schema_cannot_say(now):

@@ -34,5 +34,7 @@ hypothesis.settings.load_profile("ringback")
 def fresh_clients(monkeypatch: pytest.MonkeyPatch) -> None:
     """A client knows the endpoint and the mock that were there when it was made."""
     from lambdas.adapters import aws
+    from lambdas.chat.adapters import aws as aws_of_the_chat
 
     monkeypatch.setattr(aws, "_made", {})
+    monkeypatch.setattr(aws_of_the_chat, "_made", {})

@@ -16,6 +16,7 @@ def documents() -> dict[Path, str]:
     """Every document, by its path."""
     values: dict[str, dict[str, Any]] = {
         "asyncapi.json": asyncapi.document(),
+        "chat-openapi.json": openapi.chat_document(),
         "openapi.json": openapi.document(),
         **{f"schemas/{name}.schema.json": schema for name, schema in schemas.documents().items()},
     }

@@ -1,8 +1,9 @@
-"""OpenAPI 3.1 of the HTTP API: what the function says of itself, with the models as they read everywhere else."""
+"""OpenAPI 3.1 of the HTTP APIs: what the functions say of themselves, with the models as they read everywhere else."""
 
 from typing import Any
 
 from docs.generate import schemas
+from lambdas.chat.routes import openapi as chat
 from lambdas.routes.openapi import openapi
 from ringback.connections import ConnectionStatus
 from ringback.envelope import Envelope
@@ -11,7 +12,7 @@ from ringback.status import MessageStatus
 
 
 def document() -> dict[str, Any]:
-    """The whole document."""
+    """Ringback's."""
     described = openapi()
     there = described["components"]["schemas"]
     there.pop("JsonValue", None)
@@ -23,4 +24,11 @@ def document() -> dict[str, Any]:
             ConnectionStatus: "serialization",
         }
     )
+    return described
+
+
+def chat_document() -> dict[str, Any]:
+    """The chat's."""
+    described = chat.openapi()
+    described["components"]["schemas"] |= schemas.components(dict.fromkeys(chat.MODELS, "validation"))
     return described

@@ -16,6 +16,7 @@ from lambdas.observability import tracer
 if TYPE_CHECKING:
     from mypy_boto3_apigatewaymanagementapi import ApiGatewayManagementApiClient
     from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_events import EventBridgeClient
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_stepfunctions import SFNClient
 
@@ -53,6 +54,11 @@ def step_functions() -> "SFNClient":
 def sqs() -> "SQSClient":
     """The SQS client."""
     return _once("sqs", lambda: boto3.client("sqs", config=_CONFIG))
+
+
+def events() -> "EventBridgeClient":
+    """The EventBridge client."""
+    return _once("events", lambda: boto3.client("events", config=_CONFIG))
 
 
 def management_api(endpoint: str) -> "ApiGatewayManagementApiClient":

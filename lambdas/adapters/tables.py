@@ -267,6 +267,13 @@ def connection_from_item(item: Mapping[str, Any]) -> Connection:
     )
 
 
+def connection_named_by(key: Mapping[str, Any]) -> tuple[Recipient, str]:
+    """Whose connection has this key, and its id: all that the stream tells of a row that is gone."""
+    user = key["caller_id"]["S"].removeprefix("user#")
+    context, context_id, connection_id = key["context"]["S"].split("#", 2)  # none of the names has one in it
+    return Recipient(user=user, context=context, context_id=context_id), connection_id
+
+
 def _query(table_name: str, user: str, sort_key: str, prefix: str) -> Iterator[Mapping[str, Any]]:
     """Read one user's rows page by page; an empty prefix is all of them."""
     condition = "caller_id = :user"

@@ -12,6 +12,7 @@ from lambdas.core import presence
 from lambdas.core.errors import (
     AttemptsExhausted,
     ConnectionGone,
+    InvalidMessage,
     MessageExpired,
     NoOpenConnection,
     PostThrottled,
@@ -60,7 +61,7 @@ class Attempt:
         An ordered message gets its number here, once for the whole run.
 
         Raises:
-            InvalidMessage: the execution was started with something that is no message.
+            InvalidMessage: the execution was started with something that is no message, or not one for a run.
             StoreUnavailable: it is ordered, and its number cannot be read.
         """
         execution = task["execution"]
@@ -70,6 +71,10 @@ class Attempt:
             accepted_at=utc(execution["startedAt"]),
             default_ttl_seconds=default_ttl_seconds,
         )
+        if not message.envelope.durable:
+            raise InvalidMessage(
+                "durable: a run waits, and what is not durable does not; hand it over by accept, HTTP, topic or bus"
+            )
         number = number_of(message, execution["name"], sequences)
         return cls(message, task["attempt"], execution["name"], number.sequence if number else None)
 

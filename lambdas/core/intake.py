@@ -2,7 +2,7 @@
 
 A message to someone who is there is posted here, together with the others for them, and is never a run. A run is
 started for what missed, and for what asks for one. The order is post, start, answer: who dies in between is asked again
-by the queue or by the backend, under the same id.
+by the queue or by the backend, under the same id. What is not durable is posted here or nowhere.
 """
 
 import json
@@ -30,7 +30,7 @@ SECONDS_FOR_A_START = 9
 
 _RECIPIENT_ATTRIBUTES = ("user", "context", "contextId")
 _NUMBERS = frozenset({"ackTimeoutSeconds", "ttlSeconds", "sequence"})
-_BOOLEANS = frozenset({"isFinal", "ordered", "track"})
+_BOOLEANS = frozenset({"durable", "isFinal", "ordered", "track"})
 # What tracing libraries put beside `traceparent` into every message that they see.
 _NOT_OURS = frozenset(
     {"tracestate", "baggage", "b3", "x-amzn-trace-id", "awstraceheader", "_datadog", "sentry-trace", "newrelic"}
@@ -62,6 +62,7 @@ class Status(StrEnum):
     DELIVERED = "delivered"
     STARTED = "started"
     DUPLICATE = "duplicate"
+    MISSED = "missed"
     CONFLICT = "conflict"
     INVALID = "invalid"
     UNAVAILABLE = "unavailable"
@@ -121,7 +122,8 @@ class Intake:
     """The way in. ``posts`` tells afterwards what became of the posts, ``errors`` why first attempts could not be made.
 
     ``seconds_left`` says how much time there is: who is cut off cannot answer for what is done, and all of it would be
-    done again. What there is no time to attempt goes to a run; what there is no time to start is unavailable.
+    done again. What there is no time to attempt goes to a run, or is missed; what there is no time to start is
+    unavailable.
     """
 
     every_message_is_a_run: bool
@@ -157,6 +159,9 @@ class Intake:
         for index in self._attempt_all(fresh):
             delivered = fresh.pop(index).message
             answers[index] = Answer(Status.DELIVERED, delivered.id, message=delivered)
+        for index in [index for index, each in fresh.items() if not each.message.envelope.durable]:
+            missed = fresh.pop(index).message
+            answers[index] = Answer(Status.MISSED, missed.id, message=missed)
         answers.update(self._start_all(fresh))
         for index, earlier in again.items():
             answer = answers[earlier]
@@ -183,14 +188,16 @@ class Intake:
         alone = {
             index: accepted
             for index, accepted in messages.items()
-            if not (self.every_message_is_a_run or accepted.message.envelope.wants_a_run)
+            if not accepted.message.envelope.durable
+            or not (self.every_message_is_a_run or accepted.message.envelope.wants_a_run)
         }
         return [index for delivered in at_once(self._attempt, _by_recipient(alone)) for index in delivered]
 
     def _attempt(self, group: Mapping[int, Accepted]) -> list[int]:
         """Post the messages of one recipient together; answers which of them a connection took.
 
-        Whatever goes wrong is the run's to meet again, and to retry for as long as the message lives.
+        Whatever goes wrong is the run's to meet again, and to retry for as long as the message lives; what is not
+        durable is missed.
         """
         delivered: list[int] = []
         try:

@@ -1,15 +1,45 @@
-"""The rules of coming and going: how a connection is admitted, and how many a user may have."""
+"""The rules of coming and going: how a connection is admitted, how many a user may have, and what is told of it."""
 
 from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 
 from lambdas.core.errors import RingbackError, ServiceUnavailable
 from lambdas.core.frames import close_frame
-from lambdas.core.model import Connection
+from lambdas.core.model import Connection, timestamp
 from lambdas.core.ports import Clock, ConnectionStore, Sockets
+from ringback.envelope import Recipient
 
 EVICTED = close_frame("evicted", reconnect=False)
+OPENED, CLOSED = "ringback.connection.opened", "ringback.connection.closed"
 LimitPolicy = Literal["evict_oldest", "refuse"]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A connection has opened, or is gone for whatever reason."""
+
+    recipient: Recipient
+    connection_id: str
+    opened: bool
+    at: datetime
+
+    @property
+    def event_type(self) -> str:
+        """What its event is called. None of them is `ringback.message`, or each would be taken for a message."""
+        return OPENED if self.opened else CLOSED
+
+    @property
+    def detail(self) -> dict[str, str]:
+        """What its event says."""
+        return {
+            "user": self.recipient.user,
+            "context": self.recipient.context,
+            "contextId": self.recipient.context_id,
+            "connectionId": self.connection_id,
+            "at": timestamp(self.at),
+        }
 
 
 class ConnectionLimitReached(RingbackError):

@@ -26,8 +26,9 @@ from lambdas.core.intake import Answer, Status
 from lambdas.core.model import timestamp
 from lambdas.core.ports import Start
 from lambdas.observability import count_intake, instrumented
+from lambdas.problems import Problem, fields, json_object, nothing_there
 from lambdas.routes import http_requests, problems
-from lambdas.routes.problems import Kind, Problem
+from lambdas.routes.problems import Kind
 from ringback import connections, runs, status
 from ringback.envelope import MAX_TTL_SECONDS
 from ringback.names import execution_name
@@ -47,7 +48,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 @app.post("/messages", operation_id="sendMessages")
 def send_messages() -> Response[str]:
     """Take one message, or a batch."""
-    body, size = http_requests.json_object(app.current_event)
+    body, size = json_object(app.current_event)
     environment = settings.load(settings.HttpApi)
     values = http_requests.batch(body, most=MAX_MESSAGES)
     intake = wiring.intake(environment, app.lambda_context)
@@ -84,7 +85,7 @@ def list_connections(user: http_requests.User) -> Response[str]:
 @app.post("/messages/fan-out", operation_id="startFanOut")
 def start_fan_out() -> Response[str]:
     """Start a fan-out, once."""
-    given, text = _fan_out(*http_requests.json_object(app.current_event))
+    given, text = _fan_out(*json_object(app.current_event))
     machine = FanOutMachine(settings.load(settings.HttpApi).fan_out_state_machine_arn)
     name = execution_name(given)
     start = machine.start(name, text)
@@ -97,19 +98,7 @@ def start_fan_out() -> Response[str]:
 
 
 def _problem(error: Exception) -> Response[str]:
-    return (_nothing_there() if isinstance(error, NotFoundError) else problems.of(error)).answer()
-
-
-def _nothing_there() -> Problem:
-    path = app.current_event.path
-    fitting = (
-        [route for route in routes if route.rule.match(path)] for routes in (app._static_routes, app._dynamic_routes)
-    )
-    methods = sorted(route.method for route in next(filter(None, fitting), []))
-    if methods:
-        allow = ", ".join(methods)
-        return Problem(Kind.METHOD_NOT_ALLOWED, f"this path takes {allow}", headers={"Allow": allow})
-    return Problem(Kind.NO_SUCH_ROUTE, "look at the path: the API's description has all there are")
+    return (nothing_there(app) if isinstance(error, NotFoundError) else problems.of(error)).answer()
 
 
 app.exception_handler(Exception)(_problem)
@@ -125,9 +114,8 @@ def _one(answer: Answer, machine: DeliveryMachine, size: int) -> Response[str]:
             raise Problem(Kind.ID_CONFLICT, detail, more=named)
         case Status.UNAVAILABLE:
             raise problems.unavailable(named)
-    response = _json(
-        HTTPStatus.OK if answer.status is Status.DUPLICATE else HTTPStatus.ACCEPTED, wiring.result(answer, machine)
-    )
+    on_its_way = answer.status in {Status.DELIVERED, Status.STARTED}
+    response = _json(HTTPStatus.ACCEPTED if on_its_way else HTTPStatus.OK, wiring.result(answer, machine))
     if answer.execution_name and answer.id:
         response.headers["Location"] = f"/messages/{quote(answer.id, safe='')}"
     return response
@@ -163,7 +151,7 @@ def _fan_out(body: dict[str, Any], size: int) -> tuple[str, str]:
 
 def _invalid(kind: Kind, detail: str, size: int) -> Problem:
     too_large = detail.startswith("payload: ") and size > MAX_FRAME_BYTES - _OF_THE_FRAME_ITSELF
-    return Problem(Kind.TOO_LARGE if too_large else kind, detail, errors=http_requests.fields(detail))
+    return Problem(Kind.TOO_LARGE if too_large else kind, detail, errors=fields(detail))
 
 
 def _json(status_code: HTTPStatus, body: BaseModel | dict[str, Any]) -> Response[str]:

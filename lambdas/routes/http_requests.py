@@ -1,16 +1,14 @@
 """HTTP API events (payload 2.0): what is read of them, before a route sees them and in it."""
 
-import base64
-import json
 import re
-from collections.abc import Mapping
 from typing import Annotated, Any
 from urllib.parse import quote, unquote
 
 from aws_lambda_powertools.event_handler.openapi.params import Path
 from pydantic import BeforeValidator
 
-from lambdas.routes.problems import Kind, Problem
+from lambdas.problems import Problem
+from lambdas.routes.problems import Kind
 from ringback import envelope
 
 # An id and a user may hold any printable ASCII, slashes included.
@@ -34,29 +32,6 @@ def with_named_segments(event: dict[str, Any]) -> dict[str, Any]:
     return {**event, "rawPath": f"{before}{quote(unquote(name), safe='')}{after}"}
 
 
-def json_object(event: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
-    """Read the body, and its size in bytes.
-
-    Raises:
-        Problem: it is no JSON object.
-    """
-    headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
-    media_type = headers.get("content-type", "application/json").partition(";")[0].strip().lower()
-    if media_type != "application/json":
-        raise Problem(Kind.UNSUPPORTED_MEDIA_TYPE, "send JSON, with the header Content-Type: application/json")
-    body = event.get("body") or ""
-    try:
-        data = base64.b64decode(body) if event.get("isBase64Encoded") else body.encode()
-        value = json.loads(data.decode(), parse_constant=_refuse)
-    except RecursionError:
-        raise Problem(Kind.INVALID_REQUEST, "the body is nested too deep") from None
-    except ValueError:
-        raise Problem(Kind.INVALID_REQUEST, "the body is not JSON in UTF-8") from None
-    if not isinstance(value, dict):
-        raise Problem(Kind.INVALID_REQUEST, "the body is no JSON object")
-    return value, len(data)
-
-
 def batch(body: dict[str, Any], *, most: int) -> list[Any] | None:
     """The messages of a batch, whatever each of them is; None if this is no batch.
 
@@ -73,13 +48,3 @@ def batch(body: dict[str, Any], *, most: int) -> list[Any] | None:
             errors=[("messages", f"must be a list of 1 to {most} messages, and the only field")],
         )
     return messages
-
-
-def fields(description: str) -> list[tuple[str, str]]:
-    """Each field that is wrong and what is wrong with it, from the text that `ringback` makes of them."""
-    parts = (part.partition(": ") for part in description.split("; "))
-    return [(field, problem) for field, found, problem in parts if found]
-
-
-def _refuse(constant: str) -> Any:
-    raise ValueError(f"{constant} is not JSON")

@@ -3,16 +3,25 @@
 Only whoever exports it or tests it imports this; the function does without.
 """
 
-import json
 from collections.abc import Mapping
-from copy import deepcopy
 from http import HTTPStatus
-from importlib import metadata
 from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
 from lambdas.core.intake import Status
+from lambdas.openapi import (
+    JSON,
+    REFUSAL,
+    SCHEMAS,
+    Json,
+    answer,
+    document,
+    object_of,
+    one_of,
+    problem,
+    problem_answers,
+)
 from lambdas.routes import problems
 from lambdas.routes.http_api import MAX_MESSAGES, app
 from lambdas.routes.problems import Kind
@@ -21,11 +30,7 @@ from ringback.envelope import Envelope
 from ringback.fan_out import FanOut
 from ringback.status import MessageStatus
 
-Json = dict[str, Any]
-
 SCOPE = "ringback:messages"
-_JSON = "application/json"
-_SCHEMAS = "#/components/schemas/"
 _RUN = "arn:aws:states:eu-central-1:123456789012:execution:Delivery:order-4711-shipped"
 _DESCRIPTION = f"""\
 Send messages to people, wherever they are connected, and ask what became of them. All of it is for backends.
@@ -40,31 +45,22 @@ Every other error is a problem (RFC 9457); its `type` stays as it is for good.
 
 def openapi() -> Json:
     """The OpenAPI 3.1 document. Needs no AWS and no environment."""
-    document: Json = json.loads(app.get_openapi_json_schema())
-    document["info"] = {
-        "title": "Ringback",
-        "version": metadata.version("ringback"),
-        "summary": "Durable delivery of messages to WebSocket clients",
-        "description": _DESCRIPTION,
-        "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
-    }
-    document["servers"] = [
-        {
+    return document(
+        app,
+        info={
+            "title": "Ringback",
+            "summary": "Durable delivery of messages to WebSocket clients",
+            "description": _DESCRIPTION,
+        },
+        server={
             "url": "{httpApiUrl}",
             "description": "The stack's output `HttpApiUrl`",
             "variables": {"httpApiUrl": {"default": "https://example.execute-api.eu-central-1.amazonaws.com"}},
-        }
-    ]
-    document["security"] = [{"jwt": [SCOPE]}, {"iam": []}]
-    document["components"] = {"schemas": _schemas(), "securitySchemes": _SECURITY_SCHEMES}
-    for path in document["paths"].values():
-        for operation in path.values():
-            operation.update(_OPERATIONS[operation["operationId"]])
-            for parameter in operation.get("parameters", ()):
-                parameter["schema"] = {
-                    key: value for key, value in parameter["schema"].items() if key not in {"title", "description"}
-                }
-    return deepcopy(document)  # what it is put together from is there once; a reader may do with his copy as he likes
+        },
+        security=[{"jwt": [SCOPE]}, {"iam": []}],
+        components={"schemas": _schemas(), "securitySchemes": _SECURITY_SCHEMES},
+        operations=_OPERATIONS,
+    )
 
 
 def _schemas() -> Json:
@@ -74,17 +70,8 @@ def _schemas() -> Json:
         (MessageStatus, "serialization"),
         (ConnectionStatus, "serialization"),
     ]
-    _, definitions = models_json_schema(models, by_alias=True, ref_template=f"{_SCHEMAS}{{model}}")
+    _, definitions = models_json_schema(models, by_alias=True, ref_template=f"{SCHEMAS}{{model}}")
     return {**definitions["$defs"], **_OWN_SCHEMAS}
-
-
-def _object(description: str, *, required: tuple[str, ...] | None = None, **properties: Json) -> Json:
-    names = list(properties) if required is None else list(required)
-    return {"type": "object", "description": description, "properties": properties, "required": names}
-
-
-def _one_of(name: str) -> Json:
-    return {"$ref": f"{_SCHEMAS}{name}"}
 
 
 _ID: Json = {"type": "string", "minLength": 1, "description": "The message's id."}
@@ -92,6 +79,7 @@ _STATUSES = {
     Status.DELIVERED: "posted at once, without a run",
     Status.STARTED: "a run carries it",
     Status.DUPLICATE: "it was accepted before; nothing was started",
+    Status.MISSED: "it was not durable, and nobody was there to take it",
     Status.CONFLICT: "the id belongs to another message",
     Status.INVALID: "it is no message; `detail` says what to do",
     Status.UNAVAILABLE: "try again with the same id",
@@ -101,7 +89,7 @@ _EXECUTION_ARN: Json = {"type": "string", "description": "The run that carries i
 
 def _result(description: str, *statuses: Status, required: tuple[str, ...] = ("id", "status"), **more: Json) -> Json:
     told = "; ".join(f"`{status}`: {_STATUSES[status]}" for status in statuses)
-    return _object(
+    return object_of(
         description,
         required=required,
         id=_ID,
@@ -113,20 +101,21 @@ def _result(description: str, *statuses: Status, required: tuple[str, ...] = ("i
 
 _OWN_SCHEMAS: Json = {
     "Batch": {
-        **_object(
+        **object_of(
             f"Up to {MAX_MESSAGES} messages at once.",
             messages={
                 "type": "array",
                 "minItems": 1,
                 "maxItems": MAX_MESSAGES,
-                "items": {"anyOf": [_one_of("Envelope"), {"description": "Whatever else: its result is `invalid`."}]},
+                "items": {"anyOf": [one_of("Envelope"), {"description": "Whatever else: its result is `invalid`."}]},
             },
         ),
         "additionalProperties": False,
     },
     "Taken": _result("What became of a message.", Status.DELIVERED, Status.STARTED),
     "Duplicate": _result("A message that was there already.", Status.DUPLICATE),
-    "Results": _object(
+    "Missed": _result("A message that was dropped.", Status.MISSED),
+    "Results": object_of(
         "What became of each message, in their order.",
         results={
             "type": "array",
@@ -144,27 +133,17 @@ _OWN_SCHEMAS: Json = {
         Status.DUPLICATE,
         required=("id", "status", "executionArn"),
     ),
-    "Cancelled": _object("A message that goes no further.", id=_ID, state={"type": "string", "enum": ["cancelled"]}),
-    "Connections": _object(
+    "Cancelled": object_of("A message that goes no further.", id=_ID, state={"type": "string", "enum": ["cancelled"]}),
+    "Connections": object_of(
         "The connections that are open now, the oldest first.",
-        connections={"type": "array", "items": _one_of("ConnectionStatus")},
+        connections={"type": "array", "items": one_of("ConnectionStatus")},
     ),
-    "Problem": _object(
-        "Problem details, as RFC 9457 has them.",
-        required=("type", "title", "status", "detail"),
-        type={"type": "string", "format": "uri", "enum": [kind.uri for kind in Kind]},
-        title={"type": "string"},
-        status={"type": "integer", "enum": sorted({kind.status.value for kind in Kind})},
-        detail={"type": "string", "description": "What is wrong, and what to do. No value is repeated."},
-        errors={
-            "type": "array",
-            "description": "The fields that are wrong.",
-            "items": _object("One of them.", field={"type": "string"}, detail={"type": "string"}),
-        },
+    "Problem": problem(
+        Kind,
         id={"type": "string", "description": "The id that it is about."},
         state={"type": "string", "description": "How the message ended, where that is the problem."},
     ),
-    "Refusal": _object("What API Gateway says by itself.", message={"type": "string"}),
+    "Refusal": REFUSAL,
 }
 
 _SECURITY_SCHEMES: Json = {
@@ -184,42 +163,12 @@ _SECURITY_SCHEMES: Json = {
 }
 
 
-def _answer(description: str, schema: str, example: Json, headers: Json | None = None) -> Json:
-    content = {_JSON: {"schema": _one_of(schema), "examples": {"example": {"value": example}}}}
-    return {"description": description, "content": content, **({"headers": headers} if headers else {})}
-
-
 def _problems(**details: str) -> dict[str, Json]:
     """The problems of an operation by their status; each with an example of what it says."""
-    answers: dict[str, Json] = {}
-    for name, detail in {**details, "INTERNAL_ERROR": "this is no fault of the request; …"}.items():
-        kind = Kind[name]
-        answer = answers.setdefault(
-            str(kind.status.value),
-            {
-                "description": kind.title,
-                "content": {problems.CONTENT_TYPE: {"schema": _one_of("Problem"), "examples": {}}},
-                **({"headers": _RETRY_AFTER} if kind is Kind.UNAVAILABLE else {}),
-            },
-        )
-        answer["content"][problems.CONTENT_TYPE]["examples"][kind.uri.rpartition(":")[2]] = {
-            "value": {"type": kind.uri, "title": kind.title, "status": kind.status.value, "detail": detail}
-        }
-    for status, description in _REFUSALS.items():
-        answers[str(status.value)] = {
-            "description": f"From API Gateway: {description}",
-            "content": {_JSON: {"schema": _one_of("Refusal")}},
-        }
-    return dict(sorted(answers.items()))
+    told = {**details, "INTERNAL_ERROR": "this is no fault of the request; …"}
+    return problem_answers({Kind[name]: detail for name, detail in told.items()}, _REFUSALS)
 
 
-_RETRY_AFTER: Json = {
-    "Retry-After": {
-        "required": True,
-        "description": "Seconds to wait before the next try",
-        "schema": {"type": "integer"},
-    }
-}
 _LOCATION: Json = {"Location": {"description": "Where to ask for its state", "schema": {"type": "string"}}}
 _REFUSALS = {
     HTTPStatus.UNAUTHORIZED: "there is no good token",
@@ -247,32 +196,35 @@ _OPERATIONS: Mapping[str, Json] = {
         "summary": "Send a message, or up to 100",
         "description": "Recipients who are there get theirs at once; for the others, and for every message that asks "
         'for it (`"track": true`, `"ack": "client"`, `"ordered": true`), a run is started, named after its id. An id '
-        "makes it safe to send again: give every message one of its own.",
+        'makes it safe to send again: give every message one of its own. With `"durable": false`, a message whose '
+        "recipient is not there is dropped, and answered `missed`.",
         "tags": ["messages"],
         "requestBody": {
             "required": True,
             "content": {
-                _JSON: {
-                    "schema": {"oneOf": [_one_of("Envelope"), _one_of("Batch")]},
+                JSON: {
+                    "schema": {"oneOf": [one_of("Envelope"), one_of("Batch")]},
                     "examples": {"one": {"value": _ENVELOPE}, "batch": {"value": {"messages": [_ENVELOPE]}}},
                 }
             },
         },
         "responses": {
             "200": {
-                "description": "A batch: what became of each message. One message: it was there already",
+                "description": "A batch: what became of each message. One message: it was there already, or it was not "
+                "durable and nobody was there",
                 "content": {
-                    _JSON: {
-                        "schema": {"oneOf": [_one_of("Results"), _one_of("Duplicate")]},
+                    JSON: {
+                        "schema": {"oneOf": [one_of("Results"), one_of("Duplicate"), one_of("Missed")]},
                         "examples": {
                             "batch": {"value": {"results": [_STARTED]}},
                             "one": {"value": {**_STARTED, "status": "duplicate"}},
+                            "missed": {"value": {"id": "typing-1", "status": "missed"}},
                         },
                     }
                 },
                 "headers": _LOCATION,
             },
-            "202": _answer("One message, and it is on its way", "Taken", _STARTED, _LOCATION),
+            "202": answer("One message, and it is on its way", "Taken", _STARTED, _LOCATION),
             **_problems(
                 **_BODY_PROBLEMS,
                 INVALID_MESSAGE="recipient.user: is missing",
@@ -286,7 +238,7 @@ _OPERATIONS: Mapping[str, Json] = {
         "description": "Reads the newest run of this id. A message that was delivered at the first attempt has none.",
         "tags": ["messages"],
         "responses": {
-            "200": _answer(
+            "200": answer(
                 "Its state",
                 "MessageStatus",
                 {
@@ -313,7 +265,7 @@ _OPERATIONS: Mapping[str, Json] = {
         "description": "Ends its run. That it is cancelled already is no error.",
         "tags": ["messages"],
         "responses": {
-            "200": _answer("It goes no further", "Cancelled", {"id": "order-4711-shipped", "state": "cancelled"}),
+            "200": answer("It goes no further", "Cancelled", {"id": "order-4711-shipped", "state": "cancelled"}),
             **_problems(
                 INVALID_REQUEST=_WRONG_ID,
                 MESSAGE_NOT_FOUND=problems.NO_RUN,
@@ -327,7 +279,7 @@ _OPERATIONS: Mapping[str, Json] = {
         "description": "A connection is `stale` when it took a message and did not acknowledge it.",
         "tags": ["connections"],
         "responses": {
-            "200": _answer(
+            "200": answer(
                 "The connections; none is an empty list",
                 "Connections",
                 {
@@ -355,8 +307,8 @@ _OPERATIONS: Mapping[str, Json] = {
         "requestBody": {
             "required": True,
             "content": {
-                _JSON: {
-                    "schema": _one_of("FanOut"),
+                JSON: {
+                    "schema": one_of("FanOut"),
                     "examples": {
                         "conversation": {
                             "value": {
@@ -379,8 +331,8 @@ _OPERATIONS: Mapping[str, Json] = {
             },
         },
         "responses": {
-            "200": _answer("It was there already", "FanOutRun", {**_STARTED, "status": "duplicate"}),
-            "202": _answer("It is on its way", "FanOutRun", _STARTED),
+            "200": answer("It was there already", "FanOutRun", {**_STARTED, "status": "duplicate"}),
+            "202": answer("It is on its way", "FanOutRun", _STARTED),
             **_problems(
                 **_BODY_PROBLEMS,
                 INVALID_FAN_OUT="audience: give exactly one of users, list and conversation",

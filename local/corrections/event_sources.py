@@ -3,7 +3,8 @@
 import json
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from ministack.core.concurrency import spawn_background  # type: ignore[import-untyped]
@@ -87,42 +88,69 @@ def _sequence_number(record: Json) -> str:
     return str(record["dynamodb"]["SequenceNumber"])
 
 
-def _streams_beside_queues() -> None:
-    """Streams and queues at the same time.
+class _Reader:
+    """What reads one stream for one function, in a thread of its own while there is something to read."""
 
-    On AWS a slow function on a stream holds up that stream alone. MiniStack reads streams and queues in one thread, and
-    waits in it for the stream's function: queues stand still meanwhile. Here streams have a thread of their own.
+    def __init__(self, read: Callable[[], bool]) -> None:
+        self._read = read
+        self._lock = threading.Lock()
+        self._wanted = self._running = False
+
+    def wake(self) -> None:
+        """Look whether there is something."""
+        with self._lock:
+            self._wanted = True
+            if not self._running:
+                self._running = True
+                spawn_background(self._run, thread_name="ringback-stream")
+
+    def _run(self) -> None:
+        while True:
+            with self._lock:
+                if not self._wanted:
+                    self._running = False
+                    return
+                self._wanted = False
+            try:
+                while self._read():
+                    pass
+            except Exception:  # noqa: BLE001 - MiniStack goes on, too
+                traceback.print_exc()
+
+
+def _streams_beside_all_else() -> None:
+    """A function on a stream that takes its time.
+
+    On AWS it holds up its own reading of that stream, and nothing else. MiniStack reads all streams and queues in one
+    thread, and waits in it for the function: all others stand still meanwhile. Here each function that reads a stream
+    has a thread of its own.
     """
-    lock = threading.Lock()
-    wanted, running = False, False
+    reading = threading.local()
+    readers: dict[str, _Reader] = {}
 
-    def make(upstream: Callable[[], bool]) -> Callable[[], bool]:
-        def read() -> None:
-            nonlocal wanted, running
-            while True:
-                with lock:
-                    if not wanted:
-                        running = False
-                        return
-                    wanted = False
-                try:
-                    while upstream():
-                        pass
-                except Exception:  # noqa: BLE001 - MiniStack goes on, too
-                    traceback.print_exc()
+    def iterating(upstream: Callable[[], Iterator[tuple[str, str, Json]]]) -> Callable[[], Iterator[Any]]:
+        def mappings() -> Iterator[Any]:
+            mine = getattr(reading, "mapping", None)
+            return (each for each in upstream() if mine in (None, each[2]["UUID"]))
+
+        return mappings
+
+    def polling(upstream: Callable[[], bool]) -> Callable[[], bool]:
+        def read(mapping: str) -> bool:
+            reading.mapping = mapping
+            return upstream()
 
         def poll() -> bool:
-            nonlocal wanted, running
-            with lock:
-                wanted = True
-                if not running:
-                    running = True
-                    spawn_background(read, thread_name="ringback-streams")
+            for _account, _region, mapping in lambda_svc._iter_all_esms():
+                if ":dynamodb:" in mapping["EventSourceArn"]:
+                    name = mapping["UUID"]
+                    readers.setdefault(name, _Reader(partial(read, name))).wake()
             return False
 
         return poll
 
-    replace(lambda_svc, "_poll_dynamodb_streams", make)
+    replace(lambda_svc, "_iter_all_esms", iterating)
+    replace(lambda_svc, "_poll_dynamodb_streams", polling)
 
 
 def _too_many_attributes() -> None:
@@ -162,7 +190,7 @@ def _events_try_functions_again() -> None:
 
 CORRECTIONS = (
     _failures_within_a_stream_batch,
-    _streams_beside_queues,
+    _streams_beside_all_else,
     _too_many_attributes,
     _events_try_functions_again,
 )

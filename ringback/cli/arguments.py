@@ -118,6 +118,13 @@ def _send(parser: argparse.ArgumentParser) -> None:
     parts.add_argument("--correlation-id")
     parts.add_argument("--ordered", action="store_true", default=None, help="number it among its recipient's messages")
     parts.add_argument("--track", action="store_true", default=None, help="have a run that can be looked up")
+    parts.add_argument(
+        "--not-durable",
+        action="store_false",
+        default=None,
+        dest="durable",
+        help="post it to who is connected now, or drop it: no run, no waiting",
+    )
     parts.add_argument("--max-attempts", type=int, help=f"before it is a dead letter, 1 to {MAX_ATTEMPTS}")
     parts.add_argument(
         "--backoff-base-seconds", type=int, help=f"the first wait at most, 1 to {MAX_BACKOFF_BASE_SECONDS}"

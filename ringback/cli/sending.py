@@ -25,6 +25,7 @@ _PARTS = (
     "correlation_id",
     "ordered",
     "track",
+    "durable",
 )
 _RETRY = ("max_attempts", "backoff_base_seconds", "backoff_cap_seconds")
 CONCURRENCY = 8
@@ -47,6 +48,8 @@ def run(arguments: argparse.Namespace) -> int:
 def _send_one(arguments: argparse.Namespace) -> int:
     out = Output(arguments.as_json)
     message = make_envelope(_envelope(arguments))
+    if arguments.wait and not message.durable:
+        arguments.misuse("--wait is for a message that waits; what is not durable is delivered or missed at once")
     if arguments.wait and not message.wants_a_run:
         message = message.model_copy(update={"track": True})
     publisher = Publisher(open_installation(arguments))
@@ -131,7 +134,7 @@ def _send_file(arguments: argparse.Namespace) -> int:
         number = numbers.popleft()
         if arguments.as_json:
             out.result({"line": number, "id": result.id, "status": result.status, "detail": result.detail}, "")
-        elif not result.accepted:
+        elif result.failed:
             progress.done()
             out.note(f"{file}:{number}: {result.status}: {result.detail}")
 

@@ -1,15 +1,16 @@
-"""API Gateway's HTTP API in front of the function: real requests in, events of payload 2.0 out. A WSGI application."""
+"""API Gateway's HTTP API in front of a function: real requests in, events of payload 2.0 out. A WSGI application."""
 
 import base64
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from urllib.parse import quote
 
-from lambdas.routes import http_api
 from tests.builders import LAMBDA_CONTEXT
 
 TOKEN = "a-good-token"
+Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+_BACKEND = {"sub": "backend"}
 _AS_TEXT = ("application/json", "application/xml", "application/javascript")
 
 
@@ -17,6 +18,8 @@ def http_event(
     method: str,
     path: str,
     body: bytes | str | None = None,
+    claims: Mapping[str, str] = _BACKEND,
+    /,
     *,
     query: str = "",
     **headers: str,
@@ -27,6 +30,7 @@ def http_event(
         method: of the request.
         path: as the caller encoded it; the event has it decoded, but for `%25`.
         body: as it is sent; a text is JSON.
+        claims: of the caller's token.
         query: as it is sent.
         headers: of the request.
     """
@@ -46,7 +50,7 @@ def http_event(
         "requestContext": {
             "accountId": "123456789012",
             "apiId": "abcdefabcd",
-            "authorizer": {"jwt": {"claims": {"sub": "backend"}, "scopes": ["ringback:messages"]}},
+            "authorizer": {"jwt": {"claims": dict(claims), "scopes": ["ringback:messages"]}},
             "domainName": "abcdefabcd.execute-api.eu-central-1.amazonaws.com",
             "domainPrefix": "abcdefabcd",
             "http": {
@@ -71,7 +75,23 @@ def http_event(
     return event
 
 
-def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+def application_of(
+    handler: Callable[[dict[str, Any], Any], dict[str, Any]], claims: Mapping[str, str] = _BACKEND
+) -> Application:
+    """The function behind API Gateway, which knows one token and what that claims."""
+
+    def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        return _answer(handler, claims, environ, start_response)
+
+    return application
+
+
+def _answer(
+    handler: Callable[[dict[str, Any], Any], dict[str, Any]],
+    claims: Mapping[str, str],
+    environ: dict[str, Any],
+    start_response: Callable[..., Any],
+) -> Iterable[bytes]:
     """Answer one request: 401 without the token, else what the function says."""
     headers = {name[5:].lower(): value for name, value in environ.items() if name.startswith("HTTP_")}
     if environ.get("CONTENT_TYPE"):
@@ -81,8 +101,8 @@ def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> 
         return [b'{"message":"Unauthorized"}']
     body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
     path = quote(environ["PATH_INFO"].encode("latin-1"), safe="/")
-    event = http_event(environ["REQUEST_METHOD"], path, body, query=environ.get("QUERY_STRING", ""), **headers)
-    answer = http_api.handler(event, LAMBDA_CONTEXT)
+    event = http_event(environ["REQUEST_METHOD"], path, body, claims, query=environ.get("QUERY_STRING", ""), **headers)
+    answer = handler(event, LAMBDA_CONTEXT)
     sent = [(name, str(value)) for name, value in answer["headers"].items()]
     start_response(f"{answer['statusCode']} As It Is", sent)
     return [] if environ["REQUEST_METHOD"] == "HEAD" else [answer["body"].encode()]

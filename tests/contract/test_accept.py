@@ -64,6 +64,31 @@ def test_every_message_gets_its_answer_in_their_order(stage: Stage, outside: Out
     }
 
 
+def test_who_is_not_there_misses_what_is_not_durable(stage: Stage, outside: Outside) -> None:
+    outside.connect()
+    ben = {"user": "ben", "context": "chat", "contextId": "42"}
+
+    results = call(
+        stage,
+        envelope(durable=False, payload=SECRET),
+        envelope(id="m-2", durable=False, payload=SECRET, recipient=ben),
+        envelope(id="m-3", durable=False, payload=SECRET, track=True),
+    )
+
+    assert results == [
+        {"id": "m-1", "status": "delivered"},
+        {"id": "m-2", "status": "missed"},
+        {
+            "id": "m-3",
+            "status": "invalid",
+            "detail": "envelope: give durable false without ack client, ordered, track and retry: it is posted now or "
+            "not at all",
+        },
+    ]
+    assert outside.deliveries.runs == {}
+    assert stage.metrics() == {"Accepted": 1, "Delivered": 1, "Posted": 1, "Missed": 1, "Rejected": 1}
+
+
 @pytest.mark.parametrize("expires_at", ["2030-01-31T12:00:00Z", "2020-01-01T00:00:00Z"])
 def test_who_hears_the_answer_is_told_that_a_message_comes_too_late(
     stage: Stage, outside: Outside, expires_at: str
@@ -79,6 +104,9 @@ def test_a_missing_id_is_made_up_and_answered(stage: Stage, outside: Outside) ->
 
     assert {first["id"], second["id"]} == outside.deliveries.runs.keys()
     assert uuid.UUID(first["id"]).version == 4
+
+    (missed,) = call(stage, {**envelope(durable=False), "id": None})
+    assert (uuid.UUID(missed["id"]).version, missed["status"]) == (4, "missed")
 
 
 def test_a_stage_that_makes_every_message_a_run_posts_nothing(stage: Stage, outside: Outside) -> None:

@@ -49,6 +49,7 @@ AS_ENVELOPE: Json = {
     "correlationId": "c 1",
 }
 OWN_NUMBER: Json = {"id": "m", "sequence": "7", "isFinal": True, "payload": '"-text"'}
+NOW_OR_NEVER: Json = {**ALL_FIELDS, "nowOrNever": True}
 ENVELOPE_WAYS = ["accept", "http", "topic", "bus", "run"]
 
 
@@ -112,7 +113,22 @@ def test_an_own_number_goes_where_ringback_does_not_number(page: Page) -> None:
     assert "sequence" not in page.composed({**OWN_NUMBER, "ordered": True})["messages"][0]
 
 
-@pytest.mark.parametrize("draft", [ALL_FIELDS, OWN_NUMBER, {"payload": '"-text"'}, {"burst": "3", "id": "b"}])
+@pytest.mark.parametrize("way", ENVELOPE_WAYS)
+def test_what_is_posted_now_or_never_has_nothing_that_waits(page: Page, way: str) -> None:
+    draft = page.composed({**NOW_OR_NEVER, "way": way})
+
+    assert draft["problems"] == {}
+    made = envelope.parse(draft["messages"][0])
+    if way == "run":  # a run waits, so it is not offered there
+        assert (made.durable, made.ack) == (True, "client")
+    else:
+        assert (made.durable, made.wants_a_run, made.retry) == (False, False, None)
+        assert (made.id, made.ttl_seconds, made.correlation_id) == ("-order-1", 60, "c 1")
+
+
+@pytest.mark.parametrize(
+    "draft", [ALL_FIELDS, OWN_NUMBER, NOW_OR_NEVER, {"payload": '"-text"'}, {"burst": "3", "id": "b"}]
+)
 def test_the_command_and_the_request_say_the_same(page: Page, draft: Json) -> None:
     made = page.composed(draft)
 
@@ -202,7 +218,9 @@ def test_the_form_has_the_limits_that_the_envelope_has(page: Page, field: str) -
 def test_every_field_of_the_envelope_is_in_the_form(page: Page) -> None:
     # The end of its life is given as its length; a trace is a backend's.
     left_out = {"expiresAt", "traceparent"}
-    made = page.composed({**ALL_FIELDS, "isFinal": True})["messages"][0] | page.composed(OWN_NUMBER)["messages"][0]
+    made: Json = {}
+    for draft in ({**ALL_FIELDS, "isFinal": True}, OWN_NUMBER, NOW_OR_NEVER):
+        made |= page.composed(draft)["messages"][0]
 
     assert set(made) == {str(field.alias) for field in Envelope.model_fields.values()} - left_out
 

@@ -19,7 +19,7 @@ from ringback import envelope
 from tests.builders import envelope as an_envelope
 
 SCHEMAS = sorted((docs.generate.FOLDER / "schemas").glob("*.json"))
-OPENAPI = docs.generate.FOLDER / "openapi.json"
+OPENAPI = [docs.generate.FOLDER / name for name in ("openapi.json", "chat-openapi.json")]
 ASYNCAPI = docs.generate.FOLDER / "asyncapi.json"
 ERROR_AND_WARNING = (0, 1)
 
@@ -65,7 +65,7 @@ def test_json_schemas_are_valid_and_so_are_their_examples(path: Path) -> None:
             Draft202012Validator(whole, format_checker=Draft202012Validator.FORMAT_CHECKER).validate(shown)
 
 
-@pytest.mark.parametrize("path", [*SCHEMAS, OPENAPI, ASYNCAPI], ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [*SCHEMAS, *OPENAPI, ASYNCAPI], ids=lambda path: path.name)
 def test_no_rule_is_lost_because_only_pydantic_knows_its_name(path: Path) -> None:
     assert not {"ge", "gt", "le", "lt", "multiple_of", "min_length", "max_length"} & set(_names(load(path)))
 
@@ -79,8 +79,9 @@ def _names(part: Any) -> Iterator[str]:
             yield from _names(item)
 
 
-def test_the_openapi_document_is_valid_and_so_are_its_examples() -> None:
-    document = load(OPENAPI)
+@pytest.mark.parametrize("path", OPENAPI, ids=lambda path: path.name)
+def test_openapi_documents_are_valid_and_so_are_their_examples(path: Path) -> None:
+    document = load(path)
 
     openapi_spec_validator.validate(document)
 
@@ -153,6 +154,7 @@ fields: dict[str, st.SearchStrategy[Any]] = {
     "correlationId": texts,
     "ordered": flags,
     "track": flags,
+    "durable": flags,
     "retry": st.none() | retries,
     "traceparent": st.sampled_from(["00-" + "0" * 32 + "-" + "1" * 16 + "-01", "00", None]),
     "sequence": numbers,
@@ -176,6 +178,13 @@ def nearly_envelopes(draw: st.DrawFn) -> dict[str, Any]:
 @example(an_envelope(expiresAt="2030-01-31T12:00:00Z", ttlSeconds=1))
 @example(an_envelope(expiresAt=None, ttlSeconds=1))
 @example(an_envelope(type="a", messageType="a"))
+@example(an_envelope(durable=False))
+@example(an_envelope(durable=False, ack="client"))
+@example(an_envelope(durable=False, ordered=True))
+@example(an_envelope(durable=False, track=True))
+@example(an_envelope(durable=False, retry={}))
+@example(an_envelope(durable=False, ack="none", ordered=False, track=False, retry=None))
+@example(an_envelope(durable=True, ack="client", ordered=True, track=True, retry={}))
 @settings(max_examples=300)
 @given(nearly_envelopes())
 def test_the_envelopes_schema_and_its_model_agree(value: dict[str, Any]) -> None:

@@ -127,6 +127,21 @@ def test_a_message_for_somebody_there_is_delivered(
     assert stage.metrics() == {"Accepted": 1, "Delivered": 1, "Posted": 1}
 
 
+def test_a_message_that_is_not_durable_is_missed_by_somebody_away(
+    backend: Backend, stage: Stage, sockets: FakeSockets, connections_table: str
+) -> None:
+    missed = backend.send(durable=False)
+    ConnectionTable(connections_table).put(connection())
+    delivered = backend.send(durable=False)
+
+    assert (missed.status, missed.body) == (200, {"id": "m-1", "status": "missed"})
+    assert "Location" not in missed.headers
+    assert (delivered.status, delivered.body) == (202, {"id": "m-1", "status": "delivered"})
+    assert len(sockets.posts["Sm9tZQ="]) == 1
+    assert backend.call("GET", "/messages/m-1").status == 404, "there is no run"
+    assert stage.metrics() == {"Missed": 1, "Accepted": 1, "Delivered": 1, "Posted": 1}
+
+
 def test_a_message_without_an_id_gets_one(backend: Backend) -> None:
     answer = backend.call("POST", "/messages", {**envelope(), "id": None})
     assert uuid.UUID(answer.body["id"]).version == 4

@@ -87,6 +87,20 @@ def test_a_batch_for_someone_online_is_one_frame_and_no_run(stage: Stage, outsid
     assert stage.durations() == {"DeliveryTime": ("Milliseconds", [0, 0, 250])}
 
 
+def test_what_is_not_durable_and_nobody_takes_is_dropped(
+    stage: Stage, deliveries: FakeDeliveries, dead_letters: str
+) -> None:
+    whole = queue_record(json.dumps(envelope(durable=False, payload=SECRET)))
+    by_attributes = queue_record(SECRET, "q-2", **ANA, durable="false")
+
+    assert take(stage, whole, by_attributes) == []
+
+    assert deliveries.runs == {}
+    assert kept(dead_letters) == []
+    assert [(line["message_id"], line["status"]) for line in stage.log()] == [("m-1", "missed"), ("q-2", "missed")]
+    assert stage.metrics() == {"Missed": 2}
+
+
 def test_a_message_that_was_accepted_before_is_success(stage: Stage, deliveries: FakeDeliveries) -> None:
     again = json.dumps(envelope(payload="first", ttlSeconds=60))
     take(stage, queue_record(again))

@@ -169,15 +169,16 @@ def test_each_message_that_comes_in_has_a_line_and_the_delivered_a_time(stage: S
             Answer(Status.DELIVERED, "m-1", message=carried),
             Answer(Status.STARTED, "m-1", "m-1", message=carried),
             Answer(Status.CONFLICT, "m-1", detail="taken", message=carried),
+            Answer(Status.MISSED, "m-1", message=carried),
             Answer(Status.INVALID, None, detail="no message"),
         ],
     )
     metrics.flush_metrics()
 
     assert [(line["status"], line["message_id"], line["correlation_id"]) for line in stage.log()] == [
-        (status, "m-1", "order-17") for status in ("delivered", "started", "conflict")
+        (status, "m-1", "order-17") for status in ("delivered", "started", "conflict", "missed")
     ]
-    assert stage.metrics() == {"Delivered": 1, "Accepted": 2, "Conflicts": 1, "Rejected": 1}
+    assert stage.metrics() == {"Delivered": 1, "Accepted": 2, "Conflicts": 1, "Missed": 1, "Rejected": 1}
     assert stage.durations() == {"DeliveryTime": ("Milliseconds", [250])}
 
 

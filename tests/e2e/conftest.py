@@ -8,10 +8,13 @@ import pytest
 from local import stack
 from local.demo.stage import Stage
 
+# Long enough for what is done on a busy machine between two words of a chat, and short enough to wait for.
+CHAT = {"max_wait_seconds": 45, "idle_seconds": 45, "agent_away_seconds": 15}
+
 
 @pytest.fixture(scope="session")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    with stack.running(tmp_path_factory.mktemp("stack")) as started:
+    with stack.running(tmp_path_factory.mktemp("stack"), chat=CHAT) as started:
         yield Stage(started.installation, started.keys, say=print)
 
 

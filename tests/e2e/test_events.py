@@ -1,10 +1,11 @@
-"""Events in, as messages, and events out, as receipts: the bus and the rules as they are deployed."""
+"""Events in, as messages, and events out, as receipts and of presence: the bus and the rules as they are deployed."""
 
 import json
 import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 from local import settings
@@ -27,23 +28,36 @@ def put(stage: Stage, detail: Any, *, detail_type: str = "ringback.message") -> 
     assert answer["FailedEntryCount"] == 0
 
 
+def shown(about: str) -> dict[str, Any]:
+    """The pattern of the document that speaks of this."""
+    (example,) = (block for block in re.findall(r"```json\n(.*?)```", DOCUMENT, re.DOTALL) if about in block)
+    pattern: dict[str, Any] = json.loads(example)
+    return pattern
+
+
 @contextmanager
-def receipts(stage: Stage) -> Iterator[str]:
-    """A queue that a rule fills, with the pattern that the document shows."""
-    clients, name = stage.installation.clients, f"receipts-{uuid.uuid4()}"
-    (example,) = re.findall(r"```json\n(.*?)```", DOCUMENT, re.DOTALL)
-    pattern = json.loads(example)
-    pattern["detail"]["stateMachineArn"] = [stage.installation.delivery_state_machine_arn]
+def heard(stage: Stage, pattern: dict[str, Any], *, bus: str = "default") -> Iterator[str]:
+    """A queue that a rule on this bus fills."""
+    clients, name = stage.installation.clients, f"heard-{uuid.uuid4()}"
     url = clients.sqs.create_queue(QueueName=name)["QueueUrl"]
     arn = clients.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    clients.events.put_rule(Name=name, EventPattern=json.dumps(pattern))
-    clients.events.put_targets(Rule=name, Targets=[{"Id": "receipts", "Arn": arn}])
+    clients.events.put_rule(Name=name, EventBusName=bus, EventPattern=json.dumps(pattern))
+    clients.events.put_targets(Rule=name, EventBusName=bus, Targets=[{"Id": "queue", "Arn": arn}])
     try:
         yield url
     finally:
-        clients.events.remove_targets(Rule=name, Ids=["receipts"])
-        clients.events.delete_rule(Name=name)
+        clients.events.remove_targets(Rule=name, EventBusName=bus, Ids=["queue"])
+        clients.events.delete_rule(Name=name, EventBusName=bus)
         clients.sqs.delete_queue(QueueUrl=url)
+
+
+@contextmanager
+def receipts(stage: Stage) -> Iterator[str]:
+    """A queue that hears what becomes of runs."""
+    pattern = shown("aws.states")
+    pattern["detail"]["stateMachineArn"] = [stage.installation.delivery_state_machine_arn]
+    with heard(stage, pattern) as url:
+        yield url
 
 
 def receipt(stage: Stage, queue_url: str, run: str) -> dict[str, Any]:
@@ -89,3 +103,26 @@ def test_step_functions_tells_what_became_of_a_message(stage: Stage, user: str) 
     assert (delivered["name"], delivered["status"]) == (message["id"], "SUCCEEDED")
     assert json.loads(delivered["output"])["status"] == "delivered"
     assert (cancelled["name"], cancelled["status"]) == (away["id"], "ABORTED")
+
+
+def test_the_bus_tells_who_comes_and_who_goes(stage: Stage, user: str) -> None:
+    client, bus = stage.client(user), stage.installation.message_bus_name
+    with heard(stage, shown("ringback.connection"), bus=bus) as queue_url, stage.connected(client):
+        (row,) = stage.await_rows(client, user, 1)
+        opened = json.loads(stage.dead_letter(queue_url, holds=user)["Body"])
+        client.drop()
+        closed = json.loads(stage.dead_letter(queue_url, holds=user)["Body"])
+    times = [datetime.fromisoformat(each["detail"].pop("at")) for each in (opened, closed)]
+    connection_id = row["connection_id"]["S"]
+    named = {"user": user, "context": "chat", "contextId": "42", "connectionId": connection_id}
+    assert (opened["source"], opened["detail-type"], opened["detail"]) == (
+        "ringback",
+        "ringback.connection.opened",
+        named,
+    )
+    assert (closed["source"], closed["detail-type"], closed["detail"]) == (
+        "ringback",
+        "ringback.connection.closed",
+        named,
+    )
+    assert times[0] <= times[1] <= datetime.now(UTC)

@@ -100,6 +100,25 @@ def test_accept_answers_each_message_for_itself(stage: Stage, user: str) -> None
     stage.installation.clients.stepfunctions.stop_execution(executionArn=answers[4]["executionArn"], error="Cancelled")
 
 
+@pytest.mark.parametrize("send", [accept, publish])
+def test_what_is_not_durable_is_for_who_is_there(stage: Stage, user: str, send: Any) -> None:
+    client = stage.client(user)
+    too_early, waits, now = envelope(user, 1, durable=False), envelope(user, 2), envelope(user, 3, durable=False)
+    send(stage, [too_early, waits])
+    with stage.connected(client):
+        client.await_message(waits["id"])
+        send(stage, [now])
+        client.await_message(now["id"])
+    # What came first had as much time to arrive as what waited, and more.
+    assert {message.body["id"] for message in client.all_messages()} == {waits["id"], now["id"]}
+    assert runs_of(stage, [too_early, now]) == 0
+
+
+def test_accept_says_who_missed_what_is_not_durable(stage: Stage, user: str) -> None:
+    messages = [envelope(user, number, durable=False) for number in range(2)]
+    assert stage.accept(*messages) == [{"id": message["id"], "status": "missed"} for message in messages]
+
+
 def test_an_ordered_message_that_is_cancelled_is_announced(stage: Stage, user: str) -> None:
     first, second, third = (envelope(user, number, ordered=True) for number in (1, 2, 3))
     answers = stage.accept(first, second, third)

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from lambdas.routes.openapi import openapi
 from local.backend import Backend
 from local.demo.stage import Stage, envelope
 from tests import conformance
@@ -152,6 +153,7 @@ def test_who_may_not_is_refused(stage: Stage, user: str, path: str) -> None:
 
 def test_schemathesis_finds_nothing(stage: Stage) -> None:
     report = conformance.examine(
+        openapi(),
         stage.installation.http_api_url,
         token=stage.keys.backend_token(),
         now=lambda: datetime.now(UTC),

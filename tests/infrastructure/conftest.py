@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.infrastructure.synthesis import STAGES, Synthesis, synthesize
+from tests.infrastructure.synthesis import CHATS, STAGES, Synthesis, synthesize, synthesize_chat
 
 
 @pytest.fixture(scope="session")
@@ -45,6 +45,30 @@ def local(outputs: Path) -> Synthesis:
 def everything(outputs: Path) -> Synthesis:
     """A stage with every setting that adds something: a key of its own, a shared secret, cookies, limits."""
     return synthesize("everything", outputs / "everything")
+
+
+@pytest.fixture(scope="session")
+def chat(outputs: Path) -> Synthesis:
+    """The chat of a stage as it comes."""
+    return synthesize_chat("chat", outputs / "chat")
+
+
+@pytest.fixture(scope="session")
+def chat_of_everything(outputs: Path) -> Synthesis:
+    """The chat of a stage with every setting that adds something."""
+    return synthesize_chat("chat_of_everything", outputs / "chat_of_everything")
+
+
+@pytest.fixture(scope="session")
+def local_chat(local: Synthesis) -> Synthesis:
+    """The chat on the developer's machine."""
+    return Synthesis(f"{local.stack}-Chat", local.directory)
+
+
+@pytest.fixture(params=[*CHATS, "local_chat"])
+def any_chat(request: pytest.FixtureRequest) -> Any:
+    """Every chat in turn."""
+    return request.getfixturevalue(request.param)
 
 
 @pytest.fixture(params=STAGES)

@@ -16,7 +16,7 @@ from aws_cdk.assertions import Template
 
 from cdk_app.app import make_app
 from cdk_app.assets import ROOT
-from cdk_app.settings import EXAMPLE
+from cdk_app.settings import CHAT_EXAMPLE, EXAMPLE
 
 Json = dict[str, Any]
 
@@ -28,11 +28,22 @@ SECRET_TOKEN: Json = {"secret_arn": SECRET_ARN, "issuer": "https://id.example.co
 }
 ALARM_TOPIC_ARN = "arn:aws:sns:eu-central-1:123456789012:Operators"
 OTHER_ENDPOINT = "https://other17.execute-api.eu-central-1.amazonaws.com/live"
+CHAT_LIMITS: Json = {
+    "max_wait_seconds": 1,
+    "idle_seconds": 2,
+    "agent_away_seconds": 3,
+    "rating_seconds": 4,
+    "retention_days": 5,
+    "message_ttl_seconds": 6,
+}
 # By the name of the fixture: the stage, and the settings on top of cdk.json's.
 STAGES: dict[str, tuple[str, Json]] = {
     "dev": ("dev", {}),
     "prod": ("prod", {}),
-    "local": ("local", {"local_endpoint_url": "http://127.0.0.1:4711"}),
+    "local": (
+        "local",
+        {"local_endpoint_url": "http://127.0.0.1:4711", "token": {**TOKEN, "contexts_claim": "contexts"}},
+    ),
     "everything": (
         "prod",
         {
@@ -49,12 +60,19 @@ STAGES: dict[str, tuple[str, Json]] = {
             "allowed_endpoints": [OTHER_ENDPOINT],
             "http_api": {"authorization": "jwt", "issuer": "https://id.example.com", "audience": "backends"},
             "encryption": "customer_managed",
+            "presence_events": True,
             "ingest_max_concurrency": 7,
             "create_api_gateway_log_role": False,
             "alarm_topic_arn": ALARM_TOPIC_ARN,
             "oldest_wait_alarm_seconds": None,
         },
     ),
+}
+# Stages with a chat, by the name of the fixture for its stack. The local stage above has one as well.
+CHAT: Json = json.loads(CHAT_EXAMPLE.read_text("utf-8"))
+CHATS: dict[str, tuple[str, Json]] = {
+    "chat": ("dev", CHAT),
+    "chat_of_everything": ("prod", {**STAGES["everything"][1], "chat": {**CHAT["chat"], **CHAT_LIMITS}}),
 }
 _PATHS = {"aws:cdk:enable-path-metadata": True}
 _NO_BUNDLING: Json = {"aws:cdk:bundling-stacks": []}
@@ -63,7 +81,7 @@ _PSEUDO_PARAMETERS = {"AWS::Partition": "aws", "AWS::Region": "region", "AWS::Ac
 
 def make(name: str, directory: Path, *, bundling: bool = False, settings: Json | None = None) -> App:
     """The app, as the CDK command would start it for one of the stages above; with further settings."""
-    stage, stage_settings = STAGES[name]
+    stage, stage_settings = {**STAGES, **CHATS}[name]
     context = {
         **CONTEXT,
         **_PATHS,
@@ -78,6 +96,12 @@ def synthesize(name: str, directory: Path, *, bundling: bool = False, settings: 
     """Synthesize one of the stages above; fails on any finding of cdk-nag."""
     make(name, directory, bundling=bundling, settings=settings).synth()
     return Synthesis(f"Ringback-{STAGES[name][0]}", directory)
+
+
+def synthesize_chat(name: str, directory: Path) -> Synthesis:
+    """The same of a stage with a chat; answers the chat's stack."""
+    make(name, directory).synth()
+    return Synthesis(f"Ringback-{CHATS[name][0]}-Chat", directory)
 
 
 @dataclass(frozen=True)
@@ -133,7 +157,16 @@ class Synthesis:
 
     @cached_property
     def outputs(self) -> dict[str, str]:
-        return {name: self.readable(output["Value"]) for name, output in self.json["Outputs"].items()}
+        """But for those that are exported: other stacks of the app read them."""
+        outputs = self.json["Outputs"].items()
+        return {name: self.readable(output["Value"]) for name, output in outputs if "Export" not in output}
+
+    @cached_property
+    def _exports(self) -> dict[str, str]:
+        """What the stage's other stack exports, by the name of the export: `Ringback-dev/Accept/Function.Arn`."""
+        other = Synthesis(self.stack.removesuffix("-Chat"), self.directory)
+        outputs = [output for output in other.json["Outputs"].values() if "Export" in output]
+        return {output["Export"]["Name"]: f"{other.stack}/{other.readable(output['Value'])}" for output in outputs}
 
     @cached_property
     def grants(self) -> dict[str, set[tuple[str, str]]]:
@@ -158,6 +191,8 @@ class Synthesis:
                 return self._paths.get(name) or _PSEUDO_PARAMETERS.get(name, name)
             case {"Fn::GetAtt": [name, attribute]}:
                 return f"{self._paths[name]}.{attribute}"
+            case {"Fn::ImportValue": name}:
+                return self._exports[name]
             case {"Fn::Join": [separator, parts]}:
                 return str(separator).join(str(self.readable(part)) for part in parts)
             case dict():

@@ -13,7 +13,7 @@ from cfnlint.config import ManualArgs  # type: ignore[import-untyped]
 from constructs import IConstruct
 
 from cdk_app import findings
-from tests.infrastructure.synthesis import STAGES, Synthesis, make, synthesize
+from tests.infrastructure.synthesis import CHATS, STAGES, Synthesis, make, synthesize
 
 pytestmark = pytest.mark.xdist_group("infrastructure")
 
@@ -22,7 +22,7 @@ def _violations(scope: IConstruct) -> set[str]:
     return {violation.rule_name for violation in AwsSolutionsChecks().validate_scope(scope).violations}
 
 
-@pytest.mark.parametrize("name", STAGES)
+@pytest.mark.parametrize("name", [*STAGES, *CHATS])
 def test_cdk_nag_finds_nothing(name: str, tmp_path: Path) -> None:
     assert _violations(make(name, tmp_path)) == set()
 
@@ -36,7 +36,7 @@ def test_cdk_nag_stops_a_synthesis_that_it_finds_something_in(tmp_path: Path) ->
         app.synth()
 
 
-@pytest.mark.parametrize("name", STAGES)
+@pytest.mark.parametrize("name", [*STAGES, *CHATS])
 def test_every_finding_that_is_accepted_is_there_and_has_its_reason(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -67,8 +67,16 @@ def _lint(templates: Sequence[Path]) -> list[str]:
     return [str(match) for match in lint_by_config(config) if not _is_known(match)]
 
 
-def test_cfn_lint_finds_nothing(dev: Synthesis, prod: Synthesis, local: Synthesis, everything: Synthesis) -> None:
-    stages = (dev, prod, local, everything)
+def test_cfn_lint_finds_nothing(
+    dev: Synthesis,
+    prod: Synthesis,
+    local: Synthesis,
+    everything: Synthesis,
+    chat: Synthesis,
+    chat_of_everything: Synthesis,
+    local_chat: Synthesis,
+) -> None:
+    stages = (dev, prod, local, everything, chat, chat_of_everything, local_chat)
     assert _lint([stage.template_path for stage in stages]) == []
 
 

@@ -35,10 +35,16 @@ def test_only_connections_have_a_stream(dev: Synthesis) -> None:
     assert dev.resources["Tables/Connections"].properties["StreamSpecification"] == {"StreamViewType": "NEW_IMAGE"}
 
 
-def test_wake_is_invoked_for_new_connections_and_for_nothing_else(any_stage: Synthesis) -> None:
-    source = any_stage.resources["Reconnects/Source"].properties
+def _source(synthesis: Synthesis, reader: str) -> tuple[Any, dict[str, Any]]:
+    """What a reader of the stream wants to hear of, and the rest."""
+    source = dict(synthesis.resources[f"{reader}/Source"].properties)
     (only,) = source.pop("FilterCriteria")["Filters"]
-    assert json.loads(only["Pattern"]) == {"eventName": ["INSERT"]}
+    return json.loads(only["Pattern"]), source
+
+
+def test_wake_is_invoked_for_new_connections_and_for_nothing_else(any_stage: Synthesis) -> None:
+    wanted, source = _source(any_stage, "Reconnects")
+    assert wanted == {"eventName": ["INSERT"]}
     assert source == {
         "FunctionName": "Wake/Function",
         "EventSourceArn": "Tables/Connections.StreamArn",
@@ -49,6 +55,19 @@ def test_wake_is_invoked_for_new_connections_and_for_nothing_else(any_stage: Syn
         "BisectBatchOnFunctionError": True,
         "FunctionResponseTypes": ["ReportBatchItemFailures"],
     }
+
+
+def test_presence_reads_as_wake_does_and_hears_of_what_goes_as_well(everything: Synthesis, local: Synthesis) -> None:
+    for stage in (everything, local):
+        wanted, source = _source(stage, "ComingAndGoing")
+        assert wanted == {"eventName": ["INSERT", "REMOVE"]}
+        assert source == {**_source(stage, "Reconnects")[1], "FunctionName": "Presence/Function"}
+
+
+def test_a_stream_has_two_readers_at_most(any_stage: Synthesis) -> None:
+    """DynamoDB throttles more of them."""
+    sources = [each.properties["EventSourceArn"] for each in any_stage.of_type("AWS::Lambda::EventSourceMapping")]
+    assert sources.count("Tables/Connections.StreamArn") <= 2
 
 
 def test_ingest_empties_its_queue(dev: Synthesis, everything: Synthesis) -> None:

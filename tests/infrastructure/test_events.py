@@ -9,6 +9,8 @@ from aws_cdk import App
 from aws_cdk.assertions import Template
 
 from cdk_app.assets import ROOT
+from lambdas.adapters.message_bus import SOURCE
+from lambdas.core import presence
 from tests.infrastructure.synthesis import Json, Synthesis
 
 pytestmark = pytest.mark.xdist_group("infrastructure")
@@ -81,8 +83,31 @@ def test_what_ended_fails_on_is_tried_again_and_then_kept(any_stage: Synthesis) 
     assert any_stage.resources["Endings/DeadLetterQueue"].properties["MessageRetentionPeriod"] == 14 * 24 * 3600
 
 
-def _document(language: str) -> str:
-    (block,) = re.findall(rf"```{language}\n(.*?)```", (ROOT / "docs" / "events.md").read_text("utf-8"), re.DOTALL)
+def test_what_is_told_of_presence_is_no_message(dev: Synthesis) -> None:
+    """Or ingest would be handed an event of the stage's own making, and set it aside."""
+    types = dev.resources["WaysIn/Messages"].properties["EventPattern"]["detail-type"]
+    assert not {presence.OPENED, presence.CLOSED} & set(types)
+
+
+def test_presence_is_told_on_the_stages_bus_where_the_stage_wants_it(
+    dev: Synthesis, everything: Synthesis, local: Synthesis
+) -> None:
+    for stage in (everything, local):
+        variables = stage.functions["triggers.presence"]["Environment"]["Variables"]
+        assert stage.readable(variables["MESSAGE_BUS_NAME"]) == "WaysIn/MessageBus"
+    assert not [path for path in dev.resources if path.startswith(("Presence", "ComingAndGoing"))]
+
+
+def test_the_rule_for_presence_that_the_document_shows_names_what_is_told() -> None:
+    shown: Json = json.loads(_document("json", about="ringback.connection"))
+    assert shown["source"] == [SOURCE]
+    assert shown["detail-type"] == [presence.OPENED, presence.CLOSED]
+
+
+def _document(language: str, *, about: str = "aws.states") -> str:
+    """The block of the document that speaks of this."""
+    blocks = re.findall(rf"```{language}\n(.*?)```", (ROOT / "docs" / "events.md").read_text("utf-8"), re.DOTALL)
+    (block,) = (block for block in blocks if about in block)
     return str(block)
 
 

@@ -39,7 +39,10 @@ MODULES = {
     "triggers.wake",
     "triggers.ingest",
     "triggers.ended",
+    "triggers.presence",
 }
+OPTIONAL = {"triggers.presence"}
+"""Those that a stage has only if its settings say so."""
 COMMON = {
     "AWS_XRAY_CONTEXT_MISSING",
     "LOG_LEVEL",
@@ -71,7 +74,7 @@ def _has_handler(source: str) -> bool:
     return any(isinstance(node, ast.FunctionDef) and node.name == "handler" for node in ast.parse(source).body)
 
 
-def test_every_handler_is_a_function_and_every_function_has_a_handler(dev: Synthesis) -> None:
+def test_every_handler_is_a_function_and_every_function_has_a_handler(dev: Synthesis, everything: Synthesis) -> None:
     rooms = ("routes", "tasks", "triggers", "calls")
     handlers = {
         f"{room}.{file.stem}"
@@ -79,19 +82,23 @@ def test_every_handler_is_a_function_and_every_function_has_a_handler(dev: Synth
         for file in (ROOT / "lambdas" / room).glob("*.py")
         if _has_handler(file.read_text("utf-8"))
     }
-    assert set(dev.functions) == MODULES == handlers
+    assert set(everything.functions) == MODULES == handlers
+    assert set(dev.functions) == MODULES - OPTIONAL
 
 
-def test_every_construct_has_the_name_of_its_module(dev: Synthesis) -> None:
-    functions = {resource.path: resource.properties for resource in dev.of_type("AWS::Lambda::Function")}
+def test_every_construct_has_the_name_of_its_module(everything: Synthesis) -> None:
+    functions = {resource.path: resource.properties for resource in everything.of_type("AWS::Lambda::Function")}
     assert {path: properties["Handler"].split(".")[2] for path, properties in functions.items()} == {
         f"{construct_id(module)}/Function": module.split(".")[1] for module in MODULES
     }
 
 
 @pytest.mark.parametrize("module", sorted(MODULES))
-def test_a_function_is_told_what_its_settings_ask_for_and_nothing_else(any_stage: Synthesis, module: str) -> None:
-    told = set(_environment(any_stage.functions[module]))
+def test_a_function_is_told_what_its_settings_ask_for_and_nothing_else(
+    any_stage: Synthesis, everything: Synthesis, module: str
+) -> None:
+    stage = everything if module in OPTIONAL else any_stage
+    told = set(_environment(stage.functions[module]))
     fields = dataclasses.fields(_model(module))
     known = {field.name.upper() for field in fields}
     needed = {field.name.upper() for field in fields if field.default is dataclasses.MISSING}
@@ -103,7 +110,8 @@ def test_every_optional_variable_is_set_by_some_setting(
     dev: Synthesis, local: Synthesis, everything: Synthesis
 ) -> None:
     for module in MODULES:
-        told = {name for stage in (dev, local, everything) for name in _environment(stage.functions[module])}
+        stages = [stage for stage in (dev, local, everything) if module in stage.functions]
+        told = {name for stage in stages for name in _environment(stage.functions[module])}
         asked = {field.name.upper() for field in dataclasses.fields(_model(module))}
         # The keys of a token come from one of three places, and these stages use two of them.
         assert asked - told <= {"TOKEN_JWKS"}, module
@@ -111,9 +119,10 @@ def test_every_optional_variable_is_set_by_some_setting(
 
 @pytest.mark.parametrize("module", sorted(MODULES))
 def test_what_a_function_is_told_can_be_read(
-    any_stage: Synthesis, module: str, monkeypatch: pytest.MonkeyPatch
+    any_stage: Synthesis, everything: Synthesis, module: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in _environment(any_stage.functions[module]).items():
+    stage = everything if module in OPTIONAL else any_stage
+    for name, value in _environment(stage.functions[module]).items():
         monkeypatch.setenv(name, value)
     settings.load(_model(module))
 
@@ -187,8 +196,9 @@ def test_the_limit_policies_are_those_the_function_knows() -> None:
 
 
 @pytest.mark.parametrize("module", sorted(MODULES))
-def test_every_function_is_made_the_same_way(dev: Synthesis, module: str) -> None:
-    function = dev.functions[module]
+def test_every_function_is_made_the_same_way(dev: Synthesis, everything: Synthesis, module: str) -> None:
+    stage = everything if module in OPTIONAL else dev
+    function = stage.functions[module]
     name = construct_id(module)
     assert function["Runtime"] == "python3.13"
     assert function["Architectures"] == ["arm64"]
@@ -201,7 +211,7 @@ def test_every_function_is_made_the_same_way(dev: Synthesis, module: str) -> Non
     variables = _environment(function)
     assert variables["POWERTOOLS_SERVICE_NAME"] == module.split(".")[1]
     assert variables["POWERTOOLS_METRICS_NAMESPACE"] == "Ringback"
-    assert variables["STACK_NAME"] == "Ringback-dev"
+    assert variables["STACK_NAME"] == stage.stack
     assert variables["LOG_LEVEL"] == "INFO"
     assert "FunctionName" not in function
 

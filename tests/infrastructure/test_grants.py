@@ -126,6 +126,10 @@ GRANTS["HandOverToDeliveries"] = {
     MACHINE: {"states:StartExecution"},
     RUNS: {"states:DescribeExecution"},
 }
+# Where the stage has presence events
+OPTIONAL: dict[str, dict[str, set[str]]] = {
+    "Presence": {STREAM: GRANTS["Wake"][STREAM], "WaysIn/MessageBus.Arn": {"events:PutEvents"}}
+}
 TRACES = {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}
 USE_KEY = {
     "kms:Decrypt",
@@ -150,12 +154,18 @@ def test_a_function_may_do_exactly_this(dev: Synthesis, name: str) -> None:
     assert dev.grants[f"{name}/Role"] == _pairs({**_own_log_and_traces(name), **GRANTS[name]})
 
 
-@pytest.mark.parametrize("name", sorted(GRANTS))
+@pytest.mark.parametrize("name", sorted(OPTIONAL))
+def test_a_function_of_some_stages_may_do_exactly_this(local: Synthesis, name: str) -> None:
+    assert local.grants[f"{name}/Role"] == _pairs({**_own_log_and_traces(name), **OPTIONAL[name]})
+
+
+@pytest.mark.parametrize("name", sorted({*GRANTS, *OPTIONAL}))
 def test_a_key_of_its_own_adds_the_key_a_secret_the_secret_and_an_endpoint_the_endpoint(
     everything: Synthesis, name: str
 ) -> None:
     more = FURTHER.get(name, {KEY: USE_KEY})
-    assert everything.grants[f"{name}/Role"] == _pairs({**_own_log_and_traces(name), **GRANTS[name], **more})
+    grants = {**GRANTS, **OPTIONAL}[name]
+    assert everything.grants[f"{name}/Role"] == _pairs({**_own_log_and_traces(name), **grants, **more})
 
 
 def test_the_delivery_machine_may_call_its_functions_and_fill_its_dead_letter_queue(dev: Synthesis) -> None:
@@ -205,7 +215,7 @@ def test_no_action_has_a_star(any_stage: Synthesis) -> None:
 
 def test_every_role_is_in_the_table(any_stage: Synthesis) -> None:
     roles = {resource.path.removesuffix("/Role") for resource in any_stage.of_type("AWS::IAM::Role")}
-    assert roles - {"WebSocket/LogRole"} == {*GRANTS, "Delivery", "FanOut"}
+    assert roles - {"WebSocket/LogRole", *OPTIONAL} == {*GRANTS, "Delivery", "FanOut"}
 
 
 def test_managed_policies_are_for_api_gateways_logs_only(any_stage: Synthesis) -> None:

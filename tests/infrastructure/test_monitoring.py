@@ -2,9 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -13,80 +11,28 @@ from cdk_app.functions import construct_id, service_name
 from cdk_app.settings import StageSettings
 from lambdas.observability import Metric
 from tests.infrastructure.synthesis import ALARM_TOPIC_ARN, Json, Synthesis, synthesize
+from tests.infrastructure.watching import ALARM, METRICS_OF_AWS, alarms, dashboard, drawn, metrics_of, watched
 
 pytestmark = pytest.mark.xdist_group("infrastructure")
 
-ALARM = "AWS::CloudWatch::Alarm"
 RUNBOOK = (ROOT / "docs" / "runbook.md").read_text("utf-8")
 ENTRIES = re.findall(r"^## (\w+)$", RUNBOOK, re.MULTILINE)
-# What AWS offers, of all that we look at, with the dimensions that it comes in.
-METRICS_OF_AWS = {
-    "AWS/Lambda": ({"Errors", "Throttles", "Duration", "IteratorAge"}, {"FunctionName"}),
-    "AWS/SNS": ({"NumberOfMessagesPublished"}, {"TopicName"}),
-    "AWS/SQS": (
-        {
-            "ApproximateAgeOfOldestMessage",
-            "ApproximateNumberOfMessagesNotVisible",
-            "ApproximateNumberOfMessagesVisible",
-            "NumberOfMessagesSent",
-        },
-        {"QueueName"},
-    ),
-    "AWS/States": (
-        {
-            "ExecutionThrottled",
-            "ExecutionsAborted",
-            "ExecutionsFailed",
-            "ExecutionsStarted",
-            "ExecutionsSucceeded",
-            "ExecutionsTimedOut",
-        },
-        {"StateMachineArn"},
-    ),
-}
-_SEARCH = re.compile(r"SEARCH\('\{Ringback,stack,service\} MetricName=\"(\w+)\" stack=\"Ringback-dev\"', '\w+', \d+\)")
 
 
-def _alarms(synthesis: Synthesis) -> dict[str, Json]:
-    return {alarm.path.rpartition("/")[2]: alarm.properties for alarm in synthesis.of_type(ALARM)}
+def test_every_alarm_has_its_entry_in_the_runbook_and_every_entry_its_alarm(
+    dev: Synthesis, everything: Synthesis, chat: Synthesis
+) -> None:
+    assert sorted(ENTRIES) == sorted({*alarms(dev), *alarms(everything), *alarms(chat)})
 
 
-def _metrics_of(alarm: Json) -> Iterator[tuple[str, str, dict[str, str]]]:
-    """Namespace, name and dimensions of each metric that an alarm is on."""
-    stats = [metric["MetricStat"]["Metric"] for metric in alarm.get("Metrics", []) if "MetricStat" in metric]
-    for metric in stats or [alarm]:
-        dimensions = {dimension["Name"]: dimension["Value"] for dimension in metric["Dimensions"]}
-        yield metric["Namespace"], metric["MetricName"], dimensions
-
-
-def _dashboard(synthesis: Synthesis) -> Json:
-    (dashboard,) = synthesis.of_type("AWS::CloudWatch::Dashboard")
-    body: Json = json.loads(dashboard.properties["DashboardBody"])
-    return body
-
-
-def _drawn(synthesis: Synthesis) -> Iterator[tuple[str, str, dict[str, str]]]:
-    """The same of each metric on the dashboard; a search has no dimensions to look at."""
-    for widget in _dashboard(synthesis)["widgets"]:
-        previous: list[Any] = []
-        for line in widget["properties"].get("metrics", []):
-            words = [word for word in line if not isinstance(word, dict)]
-            for index, word in enumerate(words):  # a dot is what stood there in the line above
-                words[index] = previous[index] if word == "." else word
-            if words:
-                previous = words
-                yield words[0], words[1], dict(zip(words[2::2], words[3::2], strict=True))
-            else:
-                (name,) = _SEARCH.findall(line[0]["expression"])
-                yield "Ringback", name, {}
-
-
-def _watched(synthesis: Synthesis) -> list[tuple[str, str, dict[str, str]]]:
-    return [*_drawn(synthesis), *(metric for alarm in _alarms(synthesis).values() for metric in _metrics_of(alarm))]
-
-
-def test_every_alarm_has_its_entry_in_the_runbook_and_every_entry_its_alarm(dev: Synthesis) -> None:
-    assert sorted(ENTRIES) == sorted(_alarms(dev))
+def test_presence_is_watched_where_the_stage_has_it(dev: Synthesis, everything: Synthesis) -> None:
+    age = ("AWS/Lambda", "IteratorAge", {"FunctionName": "Presence/Function"})
+    late = alarms(everything)["PresenceLate"]
+    assert list(metrics_of(late)) == [age]
+    assert (late["Threshold"], late["Statistic"]) == (300_000, "Maximum")
+    assert age in drawn(everything)
+    assert "PresenceLate" not in alarms(dev)
+    assert not [dimensions for _, _, dimensions in watched(dev) if "Presence/Function" in dimensions.values()]
 
 
 def test_every_entry_says_what_it_means_where_to_look_and_what_to_do() -> None:
@@ -97,14 +43,14 @@ def test_every_entry_says_what_it_means_where_to_look_and_what_to_do() -> None:
 
 
 def test_an_alarm_says_what_to_do_and_where_more_is_written(dev: Synthesis) -> None:
-    for name, alarm in _alarms(dev).items():
+    for name, alarm in alarms(dev).items():
         text = alarm["AlarmDescription"]
         assert text.endswith(f"See docs/runbook.md, {name}.")
         assert 80 < len(text) <= 1024
 
 
 def test_no_data_is_no_alarm_and_one_is_seen_within_a_quarter_of_an_hour(dev: Synthesis) -> None:
-    for name, alarm in _alarms(dev).items():
+    for name, alarm in alarms(dev).items():
         assert alarm["TreatMissingData"] == "notBreaching"
         assert alarm["ComparisonOperator"] == "GreaterThanOrEqualToThreshold"
         (period,) = {*([alarm["Period"]] if "Period" in alarm else []), *_periods(alarm)}
@@ -125,7 +71,7 @@ def test_what_is_watched_is_what_the_functions_count_or_what_aws_offers(dev: Syn
     }
     assert counted_in_logs == {"HandshakesFailed", "RequestsThrottled"}
     services = {service_name(module) for module in dev.functions}
-    for namespace, name, dimensions in _watched(dev):
+    for namespace, name, dimensions in watched(dev):
         if namespace != "Ringback":
             names, expected = METRICS_OF_AWS[namespace]
             assert name in names
@@ -140,17 +86,17 @@ def test_what_is_watched_is_what_the_functions_count_or_what_aws_offers(dev: Syn
 
 
 def test_every_metric_of_ours_is_on_the_dashboard(dev: Synthesis) -> None:
-    assert {*Metric} <= {name for namespace, name, _ in _drawn(dev) if namespace == "Ringback"}
+    assert {*Metric} <= {name for namespace, name, _ in drawn(dev) if namespace == "Ringback"}
 
 
 def test_every_function_and_every_queue_is_on_the_dashboard(dev: Synthesis) -> None:
-    drawn = {value for _, _, dimensions in _drawn(dev) for value in dimensions.values()}
-    assert {resource.path for resource in dev.of_type("AWS::Lambda::Function")} <= drawn
-    assert {f"{resource.path}.QueueName" for resource in dev.of_type("AWS::SQS::Queue")} <= drawn
+    shown = {value for _, _, dimensions in drawn(dev) for value in dimensions.values()}
+    assert {resource.path for resource in dev.of_type("AWS::Lambda::Function")} <= shown
+    assert {f"{resource.path}.QueueName" for resource in dev.of_type("AWS::SQS::Queue")} <= shown
 
 
 def test_the_dashboard_begins_with_the_alarms_and_fills_its_width(dev: Synthesis) -> None:
-    first, *others = _dashboard(dev)["widgets"]
+    first, *others = dashboard(dev)["widgets"]
     assert set(first["properties"]["alarms"]) == {f"{alarm.path}.Arn" for alarm in dev.of_type(ALARM)}
     titles = [widget["properties"]["markdown"] for widget in others if widget["type"] == "text"]
     assert titles == [
@@ -165,7 +111,7 @@ def test_the_dashboard_begins_with_the_alarms_and_fills_its_width(dev: Synthesis
 
 
 def test_the_oldest_wait_is_looked_at_for_longer_than_a_run_is_silent(dev: Synthesis) -> None:
-    alarm = _alarms(dev)["OldestWait"]
+    alarm = alarms(dev)["OldestWait"]
     (machine,) = dev.of_type("AWS::StepFunctions::StateMachine")[:1]
     (period,) = _periods(alarm)
     assert alarm["Threshold"] == 6 * 3600
@@ -174,43 +120,43 @@ def test_the_oldest_wait_is_looked_at_for_longer_than_a_run_is_silent(dev: Synth
     assert longest_silence < period * alarm["EvaluationPeriods"] <= 24 * 3600
 
 
-def test_the_oldest_wait_can_be_left_out(everything: Synthesis) -> None:
-    assert set(_alarms(everything)) == set(ENTRIES) - {"OldestWait"}
+def test_the_oldest_wait_can_be_left_out(everything: Synthesis, chat: Synthesis) -> None:
+    assert set(alarms(everything)) == set(ENTRIES) - {"OldestWait"} - set(alarms(chat))
 
 
 def test_only_what_cannot_wait_is_an_alarm_of_single_events(dev: Synthesis) -> None:
     """One throttled call or one failed handshake mends itself; a message that was lost does not."""
-    at_once = {name for name, alarm in _alarms(dev).items() if alarm["DatapointsToAlarm"] == 1}
+    at_once = {name for name, alarm in alarms(dev).items() if alarm["DatapointsToAlarm"] == 1}
     assert at_once == {"DeadLetters", "IngestDeadLetters", "EndingsLost", "FanOutsFailed", "OldestWait"}
 
 
 def test_a_topic_hears_of_the_beginning_and_the_end(dev: Synthesis, everything: Synthesis) -> None:
-    for alarm in _alarms(everything).values():
+    for alarm in alarms(everything).values():
         assert alarm["AlarmActions"] == alarm["OKActions"] == [ALARM_TOPIC_ARN]
-    assert not [name for name, alarm in _alarms(dev).items() if "AlarmActions" in alarm]
+    assert not [name for name, alarm in alarms(dev).items() if "AlarmActions" in alarm]
 
 
 def test_an_alarm_is_on_no_more_metrics_than_cloudwatch_takes(dev: Synthesis) -> None:
-    assert max(len(alarm.get("Metrics", [])) for alarm in _alarms(dev).values()) <= 11  # ten, and the expression
+    assert max(len(alarm.get("Metrics", [])) for alarm in alarms(dev).values()) <= 11  # ten, and the expression
 
 
 def test_every_function_that_may_post_is_looked_at_for_throttled_posts(dev: Synthesis) -> None:
-    watched = {dimensions["service"] for _, _, dimensions in _metrics_of(_alarms(dev)["PostsThrottled"])}
+    looked_at = {dimensions["service"] for _, _, dimensions in metrics_of(alarms(dev)["PostsThrottled"])}
     posting = {
         role.removesuffix("/Role")
         for role, pairs in dev.grants.items()
         if any("/POST/@connections/" in resource for _, resource in pairs)
     }
     # One answers its caller `failed`, and the metric is an error; the other's farewell to the evicted is no message.
-    assert {construct_id(service) for service in watched} == posting - {"PostOnce", "Connect"}
+    assert {construct_id(service) for service in looked_at} == posting - {"PostOnce", "Connect"}
 
 
 def test_every_function_that_somebody_waits_for_is_looked_at_for_throttling(dev: Synthesis) -> None:
-    watched = {dimensions["FunctionName"] for _, _, dimensions in _metrics_of(_alarms(dev)["FunctionsThrottled"])}
+    looked_at = {dimensions["FunctionName"] for _, _, dimensions in metrics_of(alarms(dev)["FunctionsThrottled"])}
     # Lateness tells of what streams and queues call; a fan-out tries again; the row of a connection goes by itself.
     others = {"tasks.plan_fan_out", "tasks.post_to_audience", "tasks.hand_over_to_deliveries", "routes.disconnect"}
     waited_for = {module for module in dev.functions if not module.startswith("triggers.")} - others
-    assert watched == {f"{construct_id(module)}/Function" for module in waited_for}
+    assert looked_at == {f"{construct_id(module)}/Function" for module in waited_for}
 
 
 def test_refusals_of_the_api_are_told_by_fields_that_its_access_log_has(dev: Synthesis) -> None:
@@ -230,33 +176,48 @@ def test_nobody_is_called_on_the_own_machine(local: Synthesis) -> None:
 
 def test_every_setting_of_an_alarm_is_within_a_day(tmp_path: Path) -> None:
     """CloudWatch looks back a day at most, however long a backoff may be."""
-    alarm = _alarms(synthesize("dev", tmp_path, settings={"backoff_cap_seconds": 86_400}))["OldestWait"]
+    alarm = alarms(synthesize("dev", tmp_path, settings={"backoff_cap_seconds": 86_400}))["OldestWait"]
     (period,) = _periods(alarm)
     assert period * alarm["EvaluationPeriods"] == 24 * 3600
 
 
-def test_the_runbooks_commands_name_what_there_is(dev: Synthesis) -> None:
-    """By the beginning of a logical id, as `function_name` and the queries of the stack's resources look it up."""
+def _names(text: str, stack: Synthesis) -> tuple[set[str], set[str]]:
+    """The functions and other resources that the text's commands look up, all of which the stack has.
+
+    By the beginning of a logical id, as `function_name` and the queries of the stack's resources look it up.
+    """
 
     def found(beginning: str, *types: str) -> list[str]:
-        resources = dev.json["Resources"].items()
+        resources = stack.json["Resources"].items()
         return [name for name, each in resources if name.startswith(beginning) and each["Type"] in types]
 
-    functions = {*re.findall(r"\blog ([A-Z]\w+)", RUNBOOK), *re.findall(r"function_name (\w+)", RUNBOOK)}
-    assert {"Authorizer", "Ended", "Wake"} <= functions
+    functions = {*re.findall(r"\blog ([A-Z]\w+)", text), *re.findall(r"function_name (\w+)", text)}
     for name in functions:
         assert len(found(name, "AWS::Lambda::Function")) == 1, name
-    others = set(re.findall(r"starts_with\(LogicalResourceId, '(\w+)'\)", RUNBOOK))
-    assert others == {"Endings", "WebSocketAccessLog"}
+    others = set(re.findall(r"starts_with\(LogicalResourceId, '(\w+)'\)", text))
     for name in others:
         assert len(found(name, "AWS::SQS::Queue", "AWS::Logs::LogGroup")) == 1, name
-    outputs = set(re.findall(r"\$\(output (\w+)\)", RUNBOOK))
+    outputs = set(re.findall(r"\$\(output (\w+)\)", text))
     assert outputs
-    assert outputs <= set(dev.outputs)
-    settings = set(re.findall(r"`([a-z]+(?:_[a-z]+)+)`", RUNBOOK)) - {
-        "message_id",
-        "correlation_id",
-        "execution_arn",
-        "jwks_url",
-    }
-    assert settings <= set(StageSettings.model_fields)
+    assert outputs <= set(stack.outputs)
+    return functions, others
+
+
+def test_the_runbooks_commands_name_what_there_is(everything: Synthesis, chat: Synthesis) -> None:
+    entries = RUNBOOK.split("\n## ")
+    of_chat = "\n".join(entry for entry in entries if entry.startswith("Chat"))
+    of_ringback = "\n".join(entry for entry in entries if not entry.startswith("Chat"))
+
+    functions, others = _names(of_ringback, everything)
+    assert {"Authorizer", "Ended", "Wake"} <= functions
+    assert others == {"Endings", "WebSocketAccessLog"}
+    functions, others = _names(of_chat, chat)
+    assert functions == {"AwaitChange", "SettleOverdue", "PublishEvents", "NoticePresence"}
+    assert others == {"ChatEvents", "ChatPresence"}
+
+
+def test_the_runbook_names_settings_and_functions_that_there_are(everything: Synthesis, chat: Synthesis) -> None:
+    services = {service_name(module) for stack in (everything, chat) for module in stack.functions}
+    fields = {"message_id", "correlation_id", "execution_arn", "jwks_url"}
+    named = set(re.findall(r"`([a-z]+(?:_[a-z]+)+)`", RUNBOOK))
+    assert named - fields <= {*StageSettings.model_fields, *services}

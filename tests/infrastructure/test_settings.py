@@ -5,7 +5,16 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from cdk_app.settings import EXAMPLE, HttpApiSettings, SettingsError, StageSettings, TokenSettings, load
+from cdk_app.settings import (
+    CHAT_EXAMPLE,
+    EXAMPLE,
+    ChatSettings,
+    HttpApiSettings,
+    SettingsError,
+    StageSettings,
+    TokenSettings,
+    load,
+)
 from ringback.envelope import MAX_TTL_SECONDS
 
 PUBLIC_KEY = {"kty": "EC", "crv": "P-256", "x": "x", "y": "y", "kid": "1"}
@@ -205,8 +214,65 @@ def test_an_http_api_that_would_be_open_or_not_work_is_refused(http_api: dict[st
 
 
 def test_the_local_stage_may_have_an_issuer_of_its_own() -> None:
-    settings = _load(http_api={**JWT, "issuer": "http://127.0.0.1:4711"}, local_endpoint_url="http://127.0.0.1:4711")
-    assert settings.http_api.issuer == "http://127.0.0.1:4711"
+    url = "http://127.0.0.1:4711"
+    settings = _load(token=CLAIM, http_api={**JWT, "issuer": url}, chat={**CHAT, "issuer": url}, local_endpoint_url=url)
+    assert settings.http_api.issuer == url
+    assert settings.chat
+    assert settings.chat.issuer == url
+
+
+CLAIM = {**URL, "contexts_claim": "contexts"}
+CHAT = {"issuer": "https://id.example.com", "audience": "app"}
+
+
+def test_a_stage_has_no_chat_unless_it_says_so_and_a_chat_needs_presence_events() -> None:
+    without = _load()
+    assert (without.chat, without.tells_presence) == (None, False)
+    assert _load(presence_events=True).tells_presence
+    settings = _load(token=CLAIM, chat=CHAT)
+    assert settings.tells_presence
+    assert settings.chat == ChatSettings(
+        issuer="https://id.example.com",
+        audience="app",
+        role_claim="role",
+        agent_role="agent",
+        max_wait_seconds=600,
+        idle_seconds=900,
+        agent_away_seconds=60,
+        rating_seconds=86_400,
+        retention_days=90,
+        message_ttl_seconds=86_400,
+    )
+
+
+def test_the_chat_of_cdk_json_can_be_taken_back() -> None:
+    assert load("dev", {"dev": {"token": CLAIM, "chat": CHAT}}, {"chat": None}).chat is None
+
+
+@pytest.mark.parametrize(
+    ("chat", "said"),
+    [
+        ({"audience": "app"}, "chat.issuer: Field required"),
+        ({"issuer": "https://id.example.com"}, "chat.audience: Field required"),
+        ({**CHAT, "issuer": "http://id.example.com"}, "chat.issuer must be https"),
+        ({**CHAT, "issuer": "id.example.com"}, "chat.issuer"),
+        ({**CHAT, "max_wait_seconds": 0}, "chat.max_wait_seconds"),
+        ({**CHAT, "idle_seconds": 30 * 86_400 + 1}, "chat.idle_seconds"),
+        ({**CHAT, "agent_away_seconds": 0}, "chat.agent_away_seconds"),
+        ({**CHAT, "rating_seconds": 86_400, "retention_days": 1}, "retention_days: rating_seconds is no shorter"),
+        ({**CHAT, "idle_seconds": 86_400, "rating_seconds": 60, "retention_days": 1}, "idle_seconds is no shorter"),
+        ({**CHAT, "message_ttl_seconds": MAX_TTL_SECONDS + 1}, "chat.message_ttl_seconds"),
+        ({**CHAT, "role": "x"}, "chat.role: there is no such setting; there are issuer, audience, role_claim, "),
+    ],
+)
+def test_a_chat_that_would_not_work_is_refused(chat: dict[str, Any], said: str) -> None:
+    assert said in _refused(token=CLAIM, chat=chat)
+
+
+def test_a_chat_whose_desk_anybody_could_open_is_refused() -> None:
+    text = _refused(chat=CHAT)
+    assert "chat needs token.contexts_claim" in text
+    assert '"chat/desk"' in text
 
 
 def test_cookies_with_origins_are_fine() -> None:
@@ -217,15 +283,19 @@ def test_cookies_with_origins_are_fine() -> None:
 def test_the_readme_names_every_setting() -> None:
     text = EXAMPLE.with_name("README.md").read_text("utf-8")
     names = [
-        *(name for name in StageSettings.model_fields if name != "http_api"),
+        *(name for name in StageSettings.model_fields if name not in {"http_api", "chat"}),
         *(f"token.{name}" for name in TokenSettings.model_fields),
         *(f"http_api.{name}" for name in HttpApiSettings.model_fields),
+        *(f"chat.{name}" for name in ChatSettings.model_fields),
     ]
     assert [name for name in names if f"`{name}`" not in text] == []
 
 
-def test_the_example_is_valid() -> None:
-    assert load("dev", {"dev": {}}, f"@{EXAMPLE}").token.algorithms == ("RS256",)
+def test_the_examples_are_valid() -> None:
+    assert load("dev", {"dev": {}}, f"@{EXAMPLE}").chat is None
+    settings = load("dev", {"dev": {}}, f"@{CHAT_EXAMPLE}")
+    assert settings.chat
+    assert settings.chat.agent_role == "agents"
 
 
 def test_a_file_that_is_not_there_is_named() -> None:

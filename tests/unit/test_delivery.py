@@ -164,6 +164,13 @@ def test_a_number_that_cannot_be_read_is_worth_another_try() -> None:
         )
 
 
+def test_what_is_not_durable_is_nothing_for_a_run_which_waits() -> None:
+    with pytest.raises(InvalidMessage, match=r"^durable: a run waits, .* hand it over by accept, HTTP, topic or bus$"):
+        delivery.Attempt.from_task(
+            task(envelope(durable=False)), default_ttl_seconds=10, sequences=FakeSequences(down={"number"})
+        )
+
+
 def test_what_is_no_message_gets_no_number() -> None:
     sequences = FakeSequences()
 

@@ -33,7 +33,7 @@ def test_what_an_envelope_needs_and_what_it_says_when_nothing_else_is_given() ->
     read = parse({"recipient": RECIPIENT, "payload": None})
 
     assert read == Envelope(recipient=ANA, payload=None)
-    assert (read.id, read.type, read.ack) == (None, "message", "none")
+    assert (read.id, read.type, read.ack, read.durable) == (None, "message", "none", True)
     assert refusal({}) == "recipient: is missing; payload: is missing"
 
 
@@ -91,6 +91,7 @@ def test_the_field_names_of_older_publishers() -> None:
         ),
         pytest.param({"ordered": "true"}, "ordered: Input should be a valid boolean", id="text for a bool"),
         pytest.param({"track": None}, "track: Input should be a valid boolean", id="null for a bool"),
+        pytest.param({"durable": None}, "durable: Input should be a valid boolean", id="neither durable nor not"),
         pytest.param({"retry": 3}, "retry: must be a JSON object", id="retry"),
         pytest.param({"retry": {"max": 3}}, "retry.max: there is no such field", id="unknown field of the retry"),
         pytest.param(
@@ -127,6 +128,31 @@ def test_a_refusal_names_the_field_and_the_rule(change: dict[str, Any], said: st
 @pytest.mark.parametrize("value", [1, None])
 def test_a_retry_policy_may_set_any_of_its_limits_alone(limit: str, value: int | None) -> None:
     assert parse(envelope(retry={limit: value})).retry is not None
+
+
+@pytest.mark.parametrize(
+    "wish", [{"ack": "client"}, {"ordered": True}, {"track": True}, {"retry": {"maxAttempts": 3}}, {"retry": {}}]
+)
+def test_only_the_durable_wait(wish: dict[str, Any]) -> None:
+    assert parse(envelope(durable=True, **wish)).durable
+    assert refusal(envelope(durable=False, **wish)) == (
+        "envelope: give durable false without ack client, ordered, track and retry: it is posted now or not at all"
+    )
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {},
+        {"ack": "none", "ordered": False, "track": False, "retry": None},
+        {"ttlSeconds": 5},
+        {"sequence": 7, "isFinal": True},
+    ],
+)
+def test_what_is_not_durable_may_have_all_else(other: dict[str, Any]) -> None:
+    read = parse(envelope(durable=False, **other))
+
+    assert (read.durable, read.wants_a_run) == (False, False)
 
 
 @pytest.mark.parametrize(

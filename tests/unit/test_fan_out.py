@@ -142,6 +142,7 @@ def world() -> World:
         ({"message": {"payload": {"s3cr3t": float("nan")}}}, None),
         ({"message": {"payload": 1, "recipient": {}}}, "message.recipient: there is no such field"),
         ({"message": {"payload": 1, "ack": "client"}}, "message.ack: there is no such field"),
+        ({"message": {"payload": 1, "durable": False}}, "message.durable: give it beside message: whether whoever"),
         ({"message": {"payload": 1, "retry": {}}}, "give message.retry with durable only"),
         (
             {"message": {"payload": 1, "ttlSeconds": 1, "expiresAt": "2030-02-01T00:00:00Z"}},

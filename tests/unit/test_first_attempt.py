@@ -306,6 +306,84 @@ def test_an_old_ordered_message_that_comes_again_gets_no_second_number(world: Wo
     assert world.sequences.runs == {}
 
 
+# What is not durable
+
+
+def test_what_is_not_durable_is_posted_to_who_is_there(online: World) -> None:
+    assert online.take(accepted(durable=False)) == [Answer(Status.DELIVERED, "m-1")]
+    assert "durable" not in json.loads(online.sockets.posts["tab"][0])
+
+
+def test_what_is_not_durable_is_missed_by_who_is_not_there(world: World) -> None:
+    answers = world.take(accepted("m-1", durable=False), accepted("m-2", durable=True))
+
+    assert answers == [Answer(Status.MISSED, "m-1"), Answer(Status.STARTED, "m-2", "m-2")]
+    assert answers[0].message is not None
+    assert world.deliveries.runs.keys() == {"m-2"}
+
+
+@pytest.mark.parametrize("result", [PostResult.GONE, PostResult.THROTTLED, PostResult.FAILED])
+def test_what_is_not_durable_and_no_connection_takes_is_missed(online: World, result: PostResult) -> None:
+    online.sockets.answers["tab"] = [result]
+
+    assert online.statuses(accepted("m-1", durable=False), accepted("m-2")) == ["missed", "started"]
+    assert online.deliveries.runs.keys() == {"m-2"}
+
+
+def test_one_connection_that_takes_it_is_enough_for_what_is_not_durable(online: World) -> None:
+    online.connections.put(connection("gone"))
+    online.sockets.answers["gone"] = [PostResult.GONE]
+
+    assert online.statuses(accepted(durable=False)) == ["delivered"]
+
+
+def test_what_is_not_durable_is_no_run_where_every_message_is(online: World) -> None:
+    online.every_message_is_a_run = True
+
+    assert online.statuses(accepted("m-1", durable=False), accepted("m-2")) == ["delivered", "started"]
+    assert online.statuses(accepted("b-1", durable=False, recipient=BEN)) == ["missed"]
+    assert online.received() == [["m-1"]]
+    assert online.deliveries.runs.keys() == {"m-2"}
+
+
+def test_what_is_not_durable_travels_in_the_frame_of_the_others(online: World) -> None:
+    online.take(accepted("m-1", durable=False), accepted("m-2"), accepted("m-3", durable=False))
+
+    assert online.received() == [["m-1", "m-2", "m-3"]]
+
+
+def test_what_cannot_be_attempted_is_missed_and_why_is_known(online: World) -> None:
+    online.connections.down = {"of_recipient"}
+    intake = online.intake()
+
+    assert [answer.status for answer in intake.take([accepted(durable=False)])] == [Status.MISSED]
+    assert intake.errors == ["of_recipient"]
+
+
+def test_what_there_is_no_time_to_attempt_or_has_expired_is_missed(online: World) -> None:
+    online.seconds_left = lambda: SECONDS_FOR_AN_ATTEMPT
+    assert online.statuses(accepted(durable=False)) == ["missed"]
+
+    online.seconds_left = lambda: 60
+    online.clock.time += timedelta(seconds=60)
+    assert online.statuses(accepted(durable=False, ttlSeconds=60)) == ["missed"]
+    assert online.received() == []
+
+
+def test_a_twin_of_what_is_not_durable_shares_its_firsts_fate(online: World) -> None:
+    twins = [accepted("m-1", durable=False)] * 2
+    assert online.statuses(*twins) == ["delivered", "duplicate"]
+    assert online.received() == [["m-1"]]
+
+    nobody_there = [accepted("b-1", durable=False, recipient=BEN)] * 2
+    assert online.statuses(*nobody_there) == ["missed", "missed"]
+
+
+def test_a_durable_message_is_no_twin_of_one_that_is_not(world: World) -> None:
+    assert world.statuses(accepted(durable=False), accepted()) == ["missed", "conflict"]
+    assert world.deliveries.runs == {}
+
+
 # The same id
 
 

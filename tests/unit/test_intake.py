@@ -50,6 +50,11 @@ def test_attributes_are_the_envelope_and_the_body_is_the_payload() -> None:
     }
 
 
+@pytest.mark.parametrize(("text", "durable"), [("true", True), ("false", False)])
+def test_whether_it_is_durable_is_an_attribute_too(text: str, *, durable: bool) -> None:
+    assert take("hi", **ANA, durable=text).message.envelope.durable is durable
+
+
 def test_what_tracing_adds_beside_the_traceparent_is_no_field_of_the_envelope() -> None:
     assert started_with("hi", **ANA, tracestate="vendor=1", baggage="a=1") == {
         "recipient": ANA,

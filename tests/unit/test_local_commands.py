@@ -121,6 +121,32 @@ def test_token_of_a_backend(
     assert claims["scope"] == "ringback:messages"
 
 
+def test_token_for_the_chat(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Keys.make().save(directory)
+
+    assert run(monkeypatch, "token", "--user", "bo", "--chat", "agent", "--ttl-seconds", "60") == 0
+
+    claims = jwt.decode(capsys.readouterr().out.strip(), options={"verify_signature": False})
+    assert (claims["sub"], claims["aud"], claims["role"]) == ("bo", "ringback-chat", "agent")
+    assert claims["exp"] - claims["iat"] == 60
+    assert "contexts" not in claims
+
+
+@pytest.mark.parametrize(
+    "more", [("--backend",), ("--user", "bo", "--contexts", "chat"), ("--user", "bo", "--plan", "x")]
+)
+def test_a_token_for_the_chat_opens_nothing_else(
+    more: tuple[str, ...], directory: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Keys.make().save(directory)
+
+    assert run(monkeypatch, "token", "--chat", "agent", *more) == 1
+
+    assert "--chat goes with --user alone" in capsys.readouterr().err
+
+
 def test_backend_has_no_contexts(
     directory: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

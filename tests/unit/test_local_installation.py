@@ -13,6 +13,11 @@ from local.installation import Clients, Installation
 from ringback.envelope import parse
 
 ENDPOINT = "http://127.0.0.1:4711"
+CHAT_OUTPUTS = {
+    "ChatApiUrl": f"{ENDPOINT}/_aws/execute-api/ghi",
+    "ChatsTableName": "Chats",
+    "ChatSessionStateMachineArn": "arn:aws:states:us-east-1:000000000000:stateMachine:ChatSession",
+}
 OUTPUTS = {
     "WebSocketUrl": "ws://127.0.0.1:4711/_aws/execute-api/abc/local",
     "DeliveryStateMachineArn": "arn:aws:states:us-east-1:000000000000:stateMachine:Delivery",
@@ -31,6 +36,7 @@ OUTPUTS = {
     "SequencesTableName": "Sequences",
     "ManagementEndpoint": "http://127.0.0.1:4711/_aws/execute-api/abc/local",
     "DisconnectFunctionName": "Disconnect",
+    **CHAT_OUTPUTS,
     "SomethingNew": "that nobody here asks for",
 }
 
@@ -45,6 +51,9 @@ def test_outputs_become_an_installation(installation: Installation) -> None:
     assert installation.ingest_dead_letter_queue_url == OUTPUTS["IngestDeadLetterQueueUrl"]
     assert installation.disconnect_function_name == "Disconnect"
     assert installation.accept_function_name == "Accept"
+    assert installation.chat_api_url == CHAT_OUTPUTS["ChatApiUrl"]
+    assert installation.chats_table_name == "Chats"
+    assert installation.chat_session_state_machine_arn == CHAT_OUTPUTS["ChatSessionStateMachineArn"]
     assert installation.endpoint == ENDPOINT
     assert installation.management_url == "http://127.0.0.1:4711/_aws/execute-api/abc/local"
 
@@ -104,6 +113,16 @@ def test_message_over_http_in_the_instructions_is_one(installation: Installation
     assert any(word.endswith("--backend)") for word in words)
 
 
+def test_the_chat_in_the_instructions_is_started_by_a_customer_and_heard_by_them(installation: Installation) -> None:
+    start = shlex.split(instructions.start_chat_command(installation).replace("\\\n", ""))
+    hear = shlex.split(instructions.chat_client_command(installation))
+
+    assert start[1] == f"{ENDPOINT}/_aws/execute-api/ghi/chats"
+    assert list(json.loads(start[start.index("-d") + 1])) == ["subject"]
+    assert any(word.endswith("--user ana --chat customer)") for word in start)
+    assert any(word.endswith("?context=chat&contextId=support") for word in hear)
+
+
 def test_envelope_in_the_instructions_is_one(installation: Installation) -> None:
     words = shlex.split(instructions.start_execution_command(installation).replace("\\\n", ""))
 
@@ -117,6 +136,7 @@ def test_instructions_name_everything(installation: Installation) -> None:
         installation.endpoint,
         installation.websocket_url,
         installation.http_api_url,
+        installation.chat_api_url,
         installation.message_bus_name,
         installation.accept_function_name,
         installation.token_command,
@@ -145,7 +165,7 @@ def test_a_saved_installation_knows_its_console(installation: Installation, tmp_
 
 
 def test_the_same_installation_for_the_package(installation: Installation) -> None:
-    known = {name: value for name, value in OUTPUTS.items() if name != "SomethingNew"}
+    known = {name: value for name, value in OUTPUTS.items() if name not in {"SomethingNew", *CHAT_OUTPUTS}}
 
     assert installation.sdk.outputs == known
     assert installation.sdk.clients.endpoint_url == ENDPOINT

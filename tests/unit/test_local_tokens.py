@@ -9,7 +9,7 @@ import jwt
 import pytest
 
 from local.errors import NotRunning
-from local.tokens import BACKEND_KEY_FILE, KEY_FILE, Keys, unsigned
+from local.tokens import BACKEND_KEY_FILE, CHAT_ROLES, KEY_FILE, Keys, unsigned
 
 
 @pytest.fixture
@@ -85,9 +85,9 @@ def test_saved_keys_are_the_same_and_private(keys: Keys, tmp_path: Path) -> None
     assert list(tmp_path.iterdir()) == []
 
 
-def verified_backend(token: str, keys: Keys) -> dict[str, Any]:
+def verified_backend(token: str, keys: Keys, *, of_chat: bool = False) -> dict[str, Any]:
     """The claims, if the token is good where the stage's settings say."""
-    settings = keys.http_api_settings()
+    settings = keys.chat_settings() if of_chat else keys.http_api_settings()
     (jwk,) = keys.backend_key_set()["keys"]
     claims: dict[str, Any] = jwt.decode(
         token,
@@ -113,6 +113,24 @@ def test_tokens_of_users_and_backends_do_not_open_the_others_door(keys: Keys) ->
         verified_backend(keys.token("ana"), keys)
     with pytest.raises(jwt.InvalidTokenError):
         verified(keys.backend_token(), keys)
+
+
+@pytest.mark.parametrize("role", CHAT_ROLES)
+def test_a_token_for_the_chat_says_who_it_is_and_as_what(keys: Keys, role: str) -> None:
+    claims = verified_backend(keys.chat_token("ana", role, ttl_seconds=60, plan="gold"), keys, of_chat=True)
+
+    assert (claims["sub"], claims[keys.chat_settings()["role_claim"]], claims["plan"]) == ("ana", role, "gold")
+    assert claims["exp"] - claims["iat"] == 60
+
+
+def test_only_its_own_tokens_open_the_chat_and_they_open_nothing_else(keys: Keys) -> None:
+    for other in (keys.backend_token(), keys.token("ana")):
+        with pytest.raises(jwt.InvalidTokenError):
+            verified_backend(other, keys, of_chat=True)
+    with pytest.raises(jwt.InvalidAudienceError):
+        verified_backend(keys.chat_token("ana"), keys)
+    with pytest.raises(jwt.InvalidTokenError):
+        verified(keys.chat_token("ana"), keys)
 
 
 def test_no_keys(tmp_path: Path) -> None:

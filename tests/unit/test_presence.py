@@ -1,6 +1,7 @@
-"""Coming: how many connections a user may have, and which one goes."""
+"""Coming and going: how many connections a user may have, which one goes, and what is told of it."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
@@ -193,3 +194,24 @@ def test_two_handshakes_at_one_moment_may_both_be_admitted_and_the_next_one_keep
     later = store(*connections.rows.values())
     admit(later, FakeSockets(), new=connection("next", age_seconds=0), limit=1)
     assert ids(later) == {"next"}
+
+
+@pytest.mark.parametrize(
+    ("opened", "event_type"), [(True, "ringback.connection.opened"), (False, "ringback.connection.closed")]
+)
+def test_what_is_told_of_a_change(*, opened: bool, event_type: str) -> None:
+    change = presence.Change(
+        recipient(user="o'brien@example.com", context="chat", context_id="42"),
+        "Sm9tZQ=",
+        opened=opened,
+        at=datetime(2030, 1, 31, 12, 0, 1, 250_000, tzinfo=UTC),
+    )
+
+    assert change.event_type == event_type
+    assert change.detail == {
+        "user": "o'brien@example.com",
+        "context": "chat",
+        "contextId": "42",
+        "connectionId": "Sm9tZQ=",
+        "at": "2030-01-31T12:00:01.250Z",
+    }

@@ -92,6 +92,34 @@ def test_what_is_no_message_is_not_sent(
     assert functions.calls == []
 
 
+def test_that_nobody_was_there_for_what_is_not_durable_is_no_error(
+    publisher: Publisher, functions: FakeFunctions
+) -> None:
+    functions.answers = [answering("missed")]
+
+    receipt = publisher.publish(envelope(durable=False))
+
+    assert (receipt.id, receipt.status, receipt.execution_arn) == ("m-1", "missed", None)
+    assert functions.calls == [[envelope(durable=False)]], "it is not sent again"
+
+
+def test_what_was_missed_is_neither_accepted_nor_failed(publisher: Publisher, functions: FakeFunctions) -> None:
+    def some(messages: list[dict[str, Any]]) -> Any:
+        statuses = {"a": "missed", "b": "conflict"}
+        return {"results": [{"id": one["id"], "status": statuses.get(one["id"], "delivered")} for one in messages]}
+
+    functions.answers = [some]
+    results: list[Result] = []
+    messages = [envelope(id=name, durable=False) for name in "abc"]
+
+    summary = publisher.publish_many(messages, on_result=results.append)
+
+    assert (summary.total, summary.accepted, summary.missed, summary.failed) == (3, 1, 1, 1)
+    assert [failure.id for failure in summary.failures] == ["b"]
+    assert [(result.accepted, result.failed) for result in results] == [(False, False), (False, True), (True, False)]
+    assert len(functions.calls) == 1
+
+
 def test_a_retry_is_the_same_message_under_the_same_id(
     publisher: Publisher, functions: FakeFunctions, slept: list[float]
 ) -> None:

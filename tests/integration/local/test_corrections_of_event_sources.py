@@ -91,29 +91,72 @@ def test_stream_batch_without_failures_comes_once(corrected: Laboratory) -> None
     assert Stream(corrected).keys_read(FilterCriteria=NOT_HIDDEN) == [*"abcdz"]
 
 
-def test_slow_reader_of_a_stream_does_not_hold_up_a_queue(matters: Matters) -> None:
+def test_reader_of_a_stream_hears_what_it_filters_for_and_of_a_removal_the_key_alone(corrected: Laboratory) -> None:
+    """As MiniStack comes; `presence` and `wake` live on it."""
+    stream, queues = Stream(corrected), (corrected.queue(), corrected.queue())
+    for queue, kinds in zip(queues, (["INSERT", "REMOVE"], ["INSERT"]), strict=True):
+        source = """
+            import boto3, json
+
+            def handler(event, context):
+                for record in event["Records"]:
+                    told = {{name: record["dynamodb"].get(name) for name in ("Keys", "NewImage", "OldImage")}}
+                    body = json.dumps([record["eventName"], told])
+                    boto3.client("sqs").send_message(QueueUrl="{queue}", MessageBody=body)
+        """
+        filters = {"Filters": [{"Pattern": json.dumps({"eventName": kinds})}]}
+        stream.read_by(corrected.function(source.format(queue=queue)), FilterCriteria=filters)
+    table, key = corrected.clients.dynamodb, {"id": {"S": "a"}}
+    changed = {**key, "by": {"S": "an update"}}
+
+    stream.put("a")
+    table.put_item(TableName=stream.table, Item=changed)
+    table.delete_item(TableName=stream.table, Key=key)
+    table.delete_item(TableName=stream.table, Key=key)  # there is nothing to remove any more
+    stream.put("z")
+
+    def insert(name: str) -> object:
+        key = {"id": {"S": name}}
+        return ["INSERT", {"Keys": key, "NewImage": key, "OldImage": None}]
+
+    both, inserts = (
+        [json.loads(corrected.message(queue)) for _ in range(n)] for queue, n in ((queues[0], 3), (queues[1], 2))
+    )
+    assert both == [insert("a"), ["REMOVE", {"Keys": key, "NewImage": None, "OldImage": None}], insert("z")]
+    assert inserts == [insert("a"), insert("z")]
+
+
+@pytest.mark.parametrize("other", ["queue", "stream"])
+def test_slow_reader_of_a_stream_holds_up_nothing_else(matters: Matters, other: str) -> None:
     def observe(laboratory: Laboratory) -> object:
-        seen, source = laboratory.queue(), laboratory.queue()
+        seen = laboratory.queue()
         says = """
             import boto3, time
 
             def handler(event, context):
-                boto3.client("sqs").send_message(QueueUrl="{queue}", MessageBody="{word}")
-                time.sleep({seconds})
+                for pause, word in {words}:
+                    time.sleep(pause)
+                    boto3.client("sqs").send_message(QueueUrl="{queue}", MessageBody=word)
         """
-        quick = laboratory.function(says.format(queue=seen, word="queue", seconds=0))
-        laboratory.clients.functions.create_event_source_mapping(
-            EventSourceArn=laboratory.queue_arn(source), FunctionName=quick
-        )
-        stream = Stream(laboratory)
-        stream.put("a")
-        stream.read_by(laboratory.function(says.format(queue=seen, word="stream", seconds=3)), BatchSize=1)
-        assert laboratory.message(seen) == "stream"
-        stream.put("b")  # the reader is busy, and will be
-        laboratory.clients.sqs.send_message(QueueUrl=source, MessageBody="any")
+        slow = laboratory.function(says.format(queue=seen, words=[(0, "slow begins"), (5, "slow ends")]))
+        quick = laboratory.function(says.format(queue=seen, words=[(0, "quick")]))
+        streams, queue = [Stream(laboratory) for _ in range(2)], laboratory.queue()
+        streams[0].read_by(slow)
+        if other == "stream":
+            streams[1].read_by(quick)
+        else:
+            laboratory.clients.functions.create_event_source_mapping(
+                EventSourceArn=laboratory.queue_arn(queue), FunctionName=quick
+            )
+        streams[0].put("a")
+        assert laboratory.message(seen) == "slow begins"
+        if other == "stream":
+            streams[1].put("b")
+        else:
+            laboratory.clients.sqs.send_message(QueueUrl=queue, MessageBody="any")
         return laboratory.message(seen)
 
-    matters(observe, "queue")
+    matters(observe, "quick")
 
 
 def test_queue_batch_may_fail_in_part(corrected: Laboratory) -> None:

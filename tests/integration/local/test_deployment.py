@@ -54,7 +54,7 @@ def test_deploys_and_deploys_again(own_cloud: Cloud, app: tuple[str, ...], monke
     monkeypatch.setenv("AWS_PROFILE", "production")
     reported: list[str] = []
 
-    outputs = deployment.deploy(own_cloud, {"token": {"issuer": "x"}}, report=reported.append, app=app, stack=STACK)
+    outputs = deployment.deploy(own_cloud, {"token": {"issuer": "x"}}, report=reported.append, app=app, stacks=[STACK])
 
     assert reported == ["cdk bootstrap", "cdk deploy Stand-in"]
     assert outputs["QueueUrl"].startswith(own_cloud.endpoint)
@@ -65,7 +65,7 @@ def test_deploys_and_deploys_again(own_cloud: Cloud, app: tuple[str, ...], monke
     assert seen["environment"]["AWS_ENDPOINT_URL"] == own_cloud.endpoint
 
     reported.clear()
-    again = deployment.deploy(own_cloud, {"token": {"issuer": "y"}}, report=reported.append, app=app, stack=STACK)
+    again = deployment.deploy(own_cloud, {"token": {"issuer": "y"}}, report=reported.append, app=app, stacks=[STACK])
 
     assert reported == ["cdk deploy Stand-in"]
     assert again["QueueUrl"] == outputs["QueueUrl"]
@@ -77,4 +77,4 @@ def test_failure_shows_the_log(own_cloud: Cloud, monkeypatch: pytest.MonkeyPatch
     app = (sys.executable, "-c", "raise SystemExit('there is no such setting')")
 
     with pytest.raises(DeploymentFailed, match=r"(?s)`cdk deploy` failed \(exit code 1\).*there is no such setting"):
-        deployment.deploy(own_cloud, {}, report=lambda _: None, app=app, stack=STACK)
+        deployment.deploy(own_cloud, {}, report=lambda _: None, app=app, stacks=[STACK])

@@ -65,6 +65,33 @@ def test_how_a_message_waits_by_its_parts(run: Run, place: Place) -> None:
     assert place.functions.calls == [[envelope(retry=retry)]]
 
 
+def missed(messages: list[dict[str, Any]]) -> Any:
+    return {"results": [{"id": one["id"], "status": "missed"} for one in messages]}
+
+
+def test_that_a_message_was_missed_is_an_answer(run: Run, place: Place, tmp_path: Path) -> None:
+    place.functions.answers = [missed, missed]
+    file = tmp_path / "messages.jsonl"
+    file.write_text(json.dumps(envelope(durable=False)))
+
+    code, out, _ = run(*SEND, "--payload", '{"text": "hello"}', "--not-durable")
+    assert (code, out) == (0, "m-1 missed\n")
+    code, _, error = run("send", "--file", str(file))
+    assert (code, error.splitlines()[-1]) == (0, "1 missed")
+    assert f"{file}:" not in error
+
+    assert place.functions.calls == [[envelope(durable=False)]] * 2
+
+
+@pytest.mark.parametrize("options", [("--wait", "30"), ("--track",), ("--max-attempts", "3")])
+def test_what_is_not_durable_does_not_wait(run: Run, place: Place, options: tuple[str, ...]) -> None:
+    code, _, error = run(*SEND, "--text", "hello", "--not-durable", *options)
+
+    assert code == 2
+    assert "durable" in error
+    assert place.functions.calls == []
+
+
 def test_what_is_not_delivered_in_time_lives_on(run: Run, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ringback.cli.sending.Publisher", partial(Publisher, sleep=lambda _: None, monotonic=hours()))
     machine = place.installation.delivery_state_machine_arn
