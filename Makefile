@@ -10,10 +10,10 @@ TOOLS := .venv/.ready node_modules/.ready
 UV_VERSION = $(shell sed -n '/^name = "uv"$$/{n;s/version = "\(.*\)"/\1/p;}' uv.lock)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup docs screenshots demo bench-fan-out test test-client test-browser test-local test-e2e check format synth deploy up down clean
+.PHONY: help setup docs screenshots demo bench-fan-out test test-client test-browser test-local test-e2e check format synth deploy up down example-progress clean
 
 help: ## Say what there is
-	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name what; do printf '  %-13s %s\n' "$$name" "$$what"; done
+	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name what; do printf '  %-16s %s\n' "$$name" "$$what"; done
 
 setup: $(TOOLS) ## Install everything into .venv and node_modules
 
@@ -54,7 +54,7 @@ check: $(TOOLS) ## Format, lint, types, import rules, state machine lint
 	@ruff check
 	@mypy
 	@lint-imports
-	@tsc -p clients/js --noEmit && tsc -p clients/js/tests && tsc -p local/console/page
+	@tsc -p clients/js --noEmit && tsc -p clients/js/tests && tsc -p local/console/page && tsc -p examples/progress/page
 	@pytest -q tests/contract/test_asl_contract.py
 
 format: $(TOOLS) ## Mend format and imports
@@ -71,17 +71,20 @@ screenshots: $(TOOLS) ## Take the README's pictures of the console anew
 bench-fan-out: $(TOOLS) ## Measure posts per second and core: boto3 in threads, and the fan-out's poster
 	@python -m benchmarks.fan_out
 
-synth: $(TOOLS) ## Synthesize the stack of STAGE (with SETTINGS) under cdk-nag
+synth: $(TOOLS) ## Synthesize the stacks of STAGE (with SETTINGS) under cdk-nag
 	@cdk synth --quiet --no-notices -c stage=$(STAGE) $(if $(SETTINGS),-c settings='$(SETTINGS)')
 
 deploy: $(TOOLS) ## Deploy STAGE (with SETTINGS) into the AWS account that the environment names
-	@cdk deploy --no-notices -c stage=$(STAGE) $(if $(SETTINGS),-c settings='$(SETTINGS)')
+	@cdk deploy --all --no-notices -c stage=$(STAGE) $(if $(SETTINGS),-c settings='$(SETTINGS)')
 
 up: $(TOOLS) ## Start the local stack on PORT and its console on CONSOLE_PORT, say how to use them, stay until Ctrl-C
 	@python -m local up --port $(PORT) $(if $(CONSOLE_PORT),--console-port $(CONSOLE_PORT))
 
 down: $(TOOLS) ## Stop a local stack that is left over
 	@python -m local down
+
+example-progress: $(TOOLS) ## Serve the example of a progress bar beside `make up`, stay until Ctrl-C
+	@python -m examples.progress
 
 clean: ## Remove what was built and installed
 	@rm -rf build cdk.out .venv node_modules .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

@@ -8,6 +8,7 @@ import pytest
 from tests.statemachine import paths
 
 if TYPE_CHECKING:
+    from tests.statemachine.chat_stage import ChatStage
     from tests.statemachine.stage import Stage
 
 
@@ -24,4 +25,19 @@ def stage(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> It
         said = paths.said_by(request.node)
         took = {label for run in stage.runs for label in paths.taken(run.history)}
         stage.end()
+        assert said <= took, f"not taken: {sorted(said - took)}"
+
+
+@pytest.fixture
+def chat(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator["ChatStage"]:
+    """A chat's stage, as above; the chat has not started."""
+    from tests.statemachine.chat_stage import STATES, ChatStage
+    from tests.statemachine.interpreter import cloud
+
+    with cloud(monkeypatch) as patch:
+        stage = ChatStage(patch)
+        yield stage
+        said = paths.said_by(request.node)
+        took = paths.taken(stage.run.history, STATES)
+        stage.finish()
         assert said <= took, f"not taken: {sorted(said - took)}"

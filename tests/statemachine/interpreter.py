@@ -100,11 +100,11 @@ class Interpreter:
         self._clock.sleep(wait.timeout_seconds)
         wait.endpoint.interrupt_all()
 
-    def abandon(self, execution_arn: str) -> None:
-        """Have a run's wait fail, so that the run ends by the shortest way."""
+    def abandon(self, execution_arn: str, error: str = "MessageExpired") -> None:
+        """Have a run's wait fail with an error that is not tried again, so that the run ends by the shortest way."""
         with self._changed:
             wait = self._waits.pop(execution_arn)
-        wait.endpoint.notify(CallbackOutcomeFailure(wait.task_token, error="MessageExpired", cause="the test is over"))
+        wait.endpoint.notify(CallbackOutcomeFailure(wait.task_token, error=error, cause="the test is over"))
 
     def _is_idle(self, execution_arn: str) -> bool:
         wait = self._waits.get(execution_arn)

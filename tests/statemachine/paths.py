@@ -11,7 +11,7 @@ A test says with ``@takes(label, …)`` which it takes, and the `stage` fixture 
 is the posting state for which the test is run.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import product, zip_longest
 from types import ModuleType
 from typing import Any
@@ -22,27 +22,28 @@ from tests.statemachine.definition import STATES
 from tests.statemachine.history import History
 
 END = "end"
+States = Mapping[str, dict[str, Any]]
 POSTING_STATES = ("Post To Connections", "Post And Await Acknowledgement")
 
 takes = pytest.mark.takes
 
 
-def defined() -> set[str]:
+def defined(states: States = STATES) -> set[str]:
     """Every label that the definition has."""
-    return {label for name, state in STATES.items() for label in _of_state(name, state)}
+    return {label for name, state in states.items() for label in _of_state(name, state)}
 
 
-def taken(history: History) -> set[str]:
+def taken(history: History, states: States = STATES) -> set[str]:
     """The labels of what a finished run took."""
     labels = set()
     for visit, following in zip_longest(history.visits, history.states[1:]):
         arrow = f"{visit.state} -> {following or END}"
-        labels |= {_retry(visit.state, *_rule(visit.state, "Retry", error)) for error in visit.retried}
+        labels |= {_retry(visit.state, *_rule(states[visit.state], "Retry", error)) for error in visit.retried}
         if visit.failure is None:
             labels.add(arrow)
             continue
-        labels.add(f"{arrow} on {_rule(visit.state, 'Catch', visit.failure)[0]}")
-        name, retrier = _rule(visit.state, "Retry", visit.failure)
+        labels.add(f"{arrow} on {_rule(states[visit.state], 'Catch', visit.failure)[0]}")
+        name, retrier = _rule(states[visit.state], "Retry", visit.failure)
         if retrier.get("MaxAttempts") == 0:
             labels.add(_retry(visit.state, name, retrier))
     return labels
@@ -50,8 +51,8 @@ def taken(history: History) -> set[str]:
 
 def said_by(test: pytest.Item) -> set[str]:
     """The labels that a test says it takes."""
-    posting = test.callspec.params.get("posting") if hasattr(test, "callspec") else None
-    return {label.format(posting=posting) for mark in test.iter_markers("takes") for label in mark.args}
+    named = {"posting": None, **(test.callspec.params if hasattr(test, "callspec") else {})}
+    return {label.format(**named) for mark in test.iter_markers("takes") for label in mark.args}
 
 
 def said_in(module: ModuleType) -> set[str]:
@@ -77,10 +78,10 @@ def _retry(state: str, error: str, retrier: dict[str, Any]) -> str:
     return f"{state} {'never again' if retrier['MaxAttempts'] == 0 else 'again'} on {error}"
 
 
-def _rule(state: str, field: str, error: str) -> tuple[str, dict[str, Any]]:
+def _rule(state: Mapping[str, Any], field: str, error: str) -> tuple[str, dict[str, Any]]:
     """The first Retrier or Catcher that an error meets, and the name under which it does."""
     wildcards = ["States.ALL"] if error.startswith("States.") else ["States.TaskFailed", "States.ALL"]
-    for rule in STATES[state].get(field, []):
+    for rule in state.get(field, []):
         for name in (error, *wildcards):
             if name in rule["ErrorEquals"]:
                 return name, rule

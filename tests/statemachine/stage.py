@@ -98,9 +98,10 @@ class _ReadersNotes(dict[str, Any]):
 
 
 class Functions:
-    """The Task states' functions, by the names that the placeholders give them."""
+    """The Task states' functions, by the names that the placeholders give them; their modules are in the package."""
 
-    def __init__(self) -> None:
+    def __init__(self, package: str = "lambdas.tasks") -> None:
+        self._package = package
         self.before: dict[str, list[Callable[[], object]]] = defaultdict(list)
         self.after: dict[str, list[Callable[[], object]]] = defaultdict(list)
         self.read: dict[str, set[str]] = defaultdict(set)
@@ -125,7 +126,7 @@ class Functions:
     def invoke(self, name: str, event: Any) -> Any:
         """Call the handler, and what the test has to do or to see before and after this call."""
         module = re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
-        handler = importlib.import_module(f"lambdas.tasks.{module}").handler
+        handler = importlib.import_module(f"{self._package}.{module}").handler
         work = partial(handler, _ReadersNotes(event, self.read[name]), builders.LAMBDA_CONTEXT)
         if name in self._slow:
             self.late[name] = work
@@ -145,13 +146,13 @@ def _crash() -> None:
 class Run:
     """One execution, and the test's hand on it."""
 
-    def __init__(self, stage: "Stage", arn: str) -> None:
-        self._stage = stage
+    def __init__(self, interpreter: Interpreter, arn: str) -> None:
+        self._interpreter = interpreter
         self.arn = arn
 
     def wait_in(self, state: str) -> TokenWait:
         """Come back when the run waits on a task token in this state."""
-        wait = self._stage.interpreter.until_idle(self.arn)
+        wait = self._interpreter.until_idle(self.arn)
         assert wait is not None, f"the run ended: {self._description}"
         assert wait.state == state
         return wait
@@ -159,7 +160,7 @@ class Run:
     def time_out_in(self, state: str) -> TokenWait:
         """Let the wait in this state take its full time."""
         wait = self.wait_in(state)
-        self._stage.interpreter.time_out(self.arn)
+        self._interpreter.time_out(self.arn)
         return wait
 
     def succeed(self) -> dict[str, Any]:
@@ -178,18 +179,18 @@ class Run:
     @property
     def history(self) -> History:
         """What it did up to its end, or to where it waits."""
-        self._stage.interpreter.until_idle(self.arn)
-        pages = self._stage.step_functions.get_paginator("get_execution_history").paginate(executionArn=self.arn)
+        self._interpreter.until_idle(self.arn)
+        pages = aws.step_functions().get_paginator("get_execution_history").paginate(executionArn=self.arn)
         return History.of(event for page in pages for event in page["events"])
 
     def _end(self) -> Mapping[str, Any]:
-        wait = self._stage.interpreter.until_idle(self.arn)
+        wait = self._interpreter.until_idle(self.arn)
         assert wait is None, f"the run waits in {wait.state}"
         return self._description
 
     @property
     def _description(self) -> Mapping[str, Any]:
-        return self._stage.step_functions.describe_execution(executionArn=self.arn)
+        return aws.step_functions().describe_execution(executionArn=self.arn)
 
 
 class Stage:
@@ -219,7 +220,7 @@ class Stage:
     def send(self, message: Any, name: str = "m-1") -> Run:
         """Start a run for a message."""
         assert self.start(message, name) is Start.STARTED
-        run = Run(self, self._machine.arn.replace(":stateMachine:", ":execution:") + f":{name}")
+        run = Run(self.interpreter, self._machine.arn.replace(":stateMachine:", ":execution:") + f":{name}")
         self.runs.append(run)
         return run
 

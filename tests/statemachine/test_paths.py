@@ -578,6 +578,7 @@ MALFORMED = {
     "an end of life that is none": envelope(expiresAt="tomorrow"),
     "a payload with half of a surrogate pair": envelope(payload="\ud83d"),
     "a payload that is too large": envelope(payload="x" * 128 * 1024),
+    "what is not durable": envelope(durable=False),
     "a recipient with the separator": envelope(recipient={"user": "a#b", "context": "chat", "contextId": "42"}),
 }
 

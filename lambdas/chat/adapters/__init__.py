@@ -1,0 +1,1 @@
+"""The world outside: DynamoDB, Step Functions, and Ringback by its public package."""

@@ -1,0 +1,25 @@
+"""Who is at the agents' desk, as Ringback's connections say."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lambdas.chat.adapters import aws
+from lambdas.chat.core.model import CONTEXT, Role
+from ringback.connections import read_connections
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+
+@dataclass(frozen=True)
+class ConnectedDesk:
+    """`lambdas.chat.core.ports.Desk` on Ringback's table of connections."""
+
+    table_name: str
+    client: "DynamoDBClient"
+
+    def has(self, agent: str) -> bool:
+        """Whether the agent has an open connection to the desk."""
+        with aws.translated():
+            found = read_connections(self.client, self.table_name, agent)
+        return any((one.context, one.context_id) == (CONTEXT, Role.AGENT.context_id) for one in found)

@@ -1,0 +1,58 @@
+"""The core's ports on AWS, from a function's settings."""
+
+from datetime import timedelta
+
+from lambdas.chat import settings
+from lambdas.chat.adapters import aws
+from lambdas.chat.adapters.clock import SystemClock
+from lambdas.chat.adapters.desk import ConnectedDesk
+from lambdas.chat.adapters.pushes import Pushes, Screens, installation
+from lambdas.chat.adapters.session_machine import SessionMachine, WaitingRuns
+from lambdas.chat.adapters.table import ChatTable
+from lambdas.chat.core.rules import Limits
+
+
+def chats(environment: settings.Chats) -> ChatTable:
+    """The chats."""
+    retention = timedelta(days=environment.retention_days)
+    return ChatTable(environment.chats_table_name, aws.dynamodb(), retention)
+
+
+def limits(environment: settings.Chats) -> Limits:
+    """How long a chat may stay in each of its phases."""
+    return Limits(
+        max_wait_seconds=environment.max_wait_seconds,
+        idle_seconds=environment.idle_seconds,
+        agent_away_seconds=environment.agent_away_seconds,
+        rating_seconds=environment.rating_seconds,
+    )
+
+
+def desk(environment: settings.Present) -> ConnectedDesk:
+    """Who is at the desk."""
+    return ConnectedDesk(environment.connections_table_name, aws.dynamodb())
+
+
+def screens(environment: settings.Telling) -> Screens:
+    """What people are shown."""
+    return Screens(installation(environment.accept_function_name, aws.ringback()))
+
+
+def pushes(environment: settings.PublishEvents) -> Pushes:
+    """What people are told, and shown."""
+    return Pushes(installation(environment.accept_function_name, aws.ringback()), environment.message_ttl_seconds)
+
+
+def waiting_runs() -> WaitingRuns:
+    """The runs that wait."""
+    return WaitingRuns(aws.step_functions())
+
+
+def runs(environment: settings.PublishEvents) -> SessionMachine:
+    """The runs, and how to start one."""
+    return SessionMachine(aws.step_functions(), environment.chat_session_state_machine_arn)
+
+
+def clock() -> SystemClock:
+    """The time."""
+    return SystemClock()

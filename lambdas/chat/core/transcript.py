@@ -1,0 +1,130 @@
+"""What was said and done in a chat, from its beginning: for programs, and to be read."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from lambdas.chat.core.model import Chat, EndReason, Event, EventType, Person, Role
+from lambdas.chat.core.ports import Chats
+
+MAX_BYTES = 1_500_000
+"""So much of it goes into one answer, as JSON: a function's answer has 6 MB, and quotes may double twice."""
+
+_PAGE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """A chat and what happened in it. ``complete`` is false if it is too long to be told whole."""
+
+    chat: Chat
+    events: Sequence[Event]
+    complete: bool
+
+    def as_json(self) -> dict[str, Any]:
+        """For programs: the chat, its log, and whether that is all of it."""
+        chat, events = (
+            [one.model_dump(mode="json", by_alias=True, exclude_none=True) for one in some]
+            for some in ([self.chat], self.events)
+        )
+        return {"chat": chat[0], "events": events, "complete": self.complete}
+
+    def as_text(self) -> str:
+        """To be read: a head, then a line for each thing that was said or done. Ends with a newline."""
+        lines = [*_head(self.chat), "", *(_line(event) for event in self.events)]
+        if not self.complete:
+            lines += ["", "It goes on, and is too long to be told here whole: read on in its messages."]
+        return "\n".join(lines) + "\n"
+
+
+def read(chats: Chats, chat: Chat) -> Transcript:
+    """Read a chat's log from its beginning, up to what the chat says.
+
+    Raises:
+        Unavailable
+    """
+    events: list[Event] = []
+    room = MAX_BYTES
+    while len(events) < chat.version:
+        page = chats.events(chat.id, after=len(events), limit=min(_PAGE, chat.version - len(events)))
+        if not page:  # it has expired
+            break
+        for event in page:
+            room -= len(event.model_dump_json(by_alias=True, exclude_none=True).encode())
+            if room < 0:
+                return Transcript(chat, events, complete=False)
+            events.append(event)
+    return Transcript(chat, events, complete=True)
+
+
+def _head(chat: Chat) -> Iterator[str]:
+    yield f"Chat {chat.id}"
+    if chat.subject:
+        yield f"Subject:   {_indented(chat.subject)}"
+    yield f"Customer:  {chat.customer}"
+    if chat.agent:
+        yield f"Agent:     {chat.agent}"
+    yield f"Started:   {_time(chat.started_at)}"
+    if chat.ended_at:
+        yield f"Ended:     {_time(chat.ended_at)}"
+    if chat.rating is not None:
+        yield f"Rating:    {chat.rating} of 5"
+    if chat.feedback:
+        yield f"Feedback:  {_indented(chat.feedback)}"
+
+
+def _line(event: Event) -> str:
+    return f"{_time(event.at)}  {_told(event, _named(event.by)) if event.by else _happened(event)}"
+
+
+def _told(event: Event, who: str) -> str:
+    """What somebody said or did."""
+    match event.type:
+        case EventType.WAITING:
+            return f"{who} started the chat" + (f": {_indented(event.subject)}" if event.subject else "")
+        case EventType.ACCEPTED:
+            return f"{who} accepted it, after {_seconds(event)} in the queue"
+        case EventType.MESSAGE:
+            return f"{who}: {_indented(event.text or '')}"
+        case EventType.TRANSFERRED:
+            return f"{who} transferred it to {event.agent} (agent)"
+        case EventType.REQUEUED:
+            return f"{who} put it back into the queue"
+        case EventType.ENDED:
+            return f"{who} ended it, after {_seconds(event)}"
+        case EventType.RATED:
+            return f"{who} rated it {event.rating} of 5" + (f": {_indented(event.feedback)}" if event.feedback else "")
+    return _happened(event)
+
+
+def _happened(event: Event) -> str:
+    """What came of somebody's absence, or of time."""
+    match event.type:
+        case EventType.AGENT_AWAY:
+            return f"{event.agent} (agent) lost the connection"
+        case EventType.AGENT_BACK:
+            return f"{event.agent} (agent) is back"
+        case EventType.REQUEUED:
+            return f"{event.agent} (agent) was away for too long: it is back in the queue"
+        case EventType.ENDED:
+            why = "nobody accepted it" if event.reason == EndReason.MAX_WAIT else "nobody did anything"
+            return f"It ended after {_seconds(event)}: {why} for too long"
+    return event.type.value
+
+
+def _named(person: Person) -> str:
+    return f"{person.user} ({'agent' if person.role is Role.AGENT else 'customer'})"
+
+
+def _seconds(event: Event) -> str:
+    return "1 second" if event.seconds == 1 else f"{event.seconds} seconds"
+
+
+def _indented(text: str) -> str:
+    """A text of several lines, so that none of them can be taken for something that somebody else said."""
+    return "\n    ".join(text.splitlines())
+
+
+def _time(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"

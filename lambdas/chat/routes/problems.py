@@ -1,0 +1,58 @@
+"""The problems of the chat's API, each named after an error of the core (`lambdas.problems` has their form)."""
+
+import re
+from http import HTTPStatus
+
+from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
+
+from lambdas import problems
+from lambdas.chat.core import errors
+from lambdas.chat.core.errors import ChatError
+from lambdas.problems import General, Problem
+
+TRY_AGAIN = "try the same again in a moment"
+
+
+class Kind(problems.Kind):
+    """What can be wrong with a chat: the error, the status, and its name."""
+
+    FORBIDDEN = errors.Forbidden, HTTPStatus.FORBIDDEN, "The token does not say who calls"
+    AGENTS_ONLY = errors.AgentsOnly, HTTPStatus.FORBIDDEN, "Only agents can do this"
+    CUSTOMERS_ONLY = errors.CustomersOnly, HTTPStatus.FORBIDDEN, "Only customers can do this"
+    NOT_YOUR_CHAT = errors.NotYourChat, HTTPStatus.FORBIDDEN, "The chat is another agent's"
+    CHAT_NOT_FOUND = errors.ChatNotFound, HTTPStatus.NOT_FOUND, "There is no such chat"
+    ALREADY_ACCEPTED = errors.AlreadyAccepted, HTTPStatus.CONFLICT, "Another agent was first"
+    NOT_ACCEPTED = errors.NotAccepted, HTTPStatus.CONFLICT, "No agent has accepted the chat yet"
+    CHAT_HAS_ENDED = errors.ChatHasEnded, HTTPStatus.CONFLICT, "The chat is over"
+    NOT_ENDED = errors.NotEnded, HTTPStatus.CONFLICT, "The chat goes on"
+    NOTHING_TO_RATE = errors.NothingToRate, HTTPStatus.CONFLICT, "No agent has ever accepted the chat"
+    ALREADY_RATED = errors.AlreadyRated, HTTPStatus.CONFLICT, "The chat has its rating"
+    RATING_CLOSED = errors.RatingClosed, HTTPStatus.CONFLICT, "The time for a rating is over"
+    ID_TAKEN = errors.IdTaken, HTTPStatus.CONFLICT, "The id belongs to another message"
+    NOT_AT_THE_DESK = errors.NotAtTheDesk, HTTPStatus.CONFLICT, "The agent is not connected"
+    AGENT_NOT_PRESENT = errors.AgentNotPresent, HTTPStatus.CONFLICT, "The other agent is not connected"
+    UNAVAILABLE = errors.Unavailable, HTTPStatus.SERVICE_UNAVAILABLE, "A service does not answer"
+
+    def __init__(self, error: type[ChatError], status: HTTPStatus, title: str) -> None:
+        super().__init__(f"chat:{re.sub('(?<=[a-z])(?=[A-Z])', '-', error.__name__).lower()}", status, title)
+        self.error = error
+
+
+_KINDS = {kind.error: kind for kind in Kind}
+
+
+def of(error: Exception) -> Problem:
+    """What the caller is told of any error; what is none of theirs is logged, and counted."""
+    match error:
+        case Problem():
+            return error
+        case RequestValidationError():
+            wrong = [(str(item["loc"][-1]), str(item["msg"])) for item in error.errors()]
+            detail = "; ".join(f"{field}: {problem}" for field, problem in wrong)
+            return Problem(General.INVALID_REQUEST, detail, errors=wrong)
+        case errors.Unavailable():
+            problems.note_unavailable(error)
+            return problems.unavailable(Kind.UNAVAILABLE, TRY_AGAIN)
+        case ChatError() if type(error) in _KINDS:
+            return Problem(_KINDS[type(error)], str(error))
+    return problems.unexpected(error)

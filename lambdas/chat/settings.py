@@ -1,0 +1,60 @@
+"""The environment of the chat's functions, as typed models; `lambdas.settings.load` reads them."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chats:
+    """Where the chats are, how long a row is kept, and how long a chat may stay in each of its phases."""
+
+    chats_table_name: str
+    retention_days: int
+    max_wait_seconds: int
+    idle_seconds: int
+    agent_away_seconds: int
+    rating_seconds: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Present(Chats):
+    """And where Ringback's connections are: whether an agent is at the desk."""
+
+    connections_table_name: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Telling(Chats):
+    """And what takes Ringback's messages."""
+
+    accept_function_name: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class AwaitChange(Chats):
+    """As for all."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SettleOverdue(Present):
+    """And whether the agent is there."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoticePresence(Present, Telling):
+    """And both of these."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishEvents(Telling):
+    """And how long a message lives, and which machine's runs are the chats'."""
+
+    message_ttl_seconds: int
+    chat_session_state_machine_arn: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChatApi(Present, Telling):
+    """And which claim makes somebody an agent."""
+
+    role_claim: str
+    agent_role: str
