@@ -42,7 +42,7 @@ def error(status: int, text: str) -> web.Response:
 
 
 def guard(port: int) -> Middleware:
-    """Answer only who asks for this machine by name, from the console's own page, and cannot be a form."""
+    """Answer only who asks for this machine by name, from this server's own page, and cannot be a form."""
     hosts = frozenset({f"127.0.0.1:{port}", f"localhost:{port}"})
 
     @web.middleware
@@ -50,9 +50,9 @@ def guard(port: int) -> Middleware:
         host, origin = request.headers.getall("Host", []), request.headers.get("Origin")
         # A name that leads here is not this machine's name: DNS says whatever its owner likes.
         if len(host) != 1 or host[0] not in hosts:
-            return error(421, f"Open the console as http://127.0.0.1:{port}/.")
+            return error(421, f"Open it as http://127.0.0.1:{port}/.")
         if origin is not None and origin != f"http://{host[0]}":
-            return error(403, "Another page asks; only the console's own may.")
+            return error(403, "Another page asks; only the one from here may.")
         if request.method in _CHANGES and request.content_type != "application/json":
             return error(415, "Send JSON, with Content-Type: application/json.")
         return await handler(request)

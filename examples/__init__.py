@@ -1,0 +1,1 @@
+"""Small applications on Ringback, to read and to take from."""

@@ -1,0 +1,1 @@
+"""A progress bar of a long job in the backend, which survives a reload of its page."""
