@@ -48,7 +48,8 @@ class Details:
         progress = Progress()
         for event in events:
             progress.add(event)
-        machine: Machine = "fanOut" if arn.startswith(_runs_of(self._machines["fanOut"])) else "delivery"
+        of_machine = [name for name, its in self._machines.items() if arn.startswith(_runs_of(its))]
+        machine = of_machine[0] if of_machine else "delivery"
         about = About.of(run.message, machine)
         made = summary(run, about, progress, machine=machine, events=len(events))
         if numbers.is_missing(made) and (found := self._numbers.read([made])):

@@ -11,14 +11,15 @@ from local.console import moments
 from ringback.runs import Run
 from ringback.status import Progress, status_from
 
-Machine = Literal["delivery", "fanOut"]
+Machine = Literal["delivery", "fanOut", "chat"]
 Json = dict[str, Any]
 
 MAX_RUNS = 5_000
 
 _TOLD = ("stateEnteredEventDetails", "taskScheduledEventDetails")
 _OF_A_STATUS = ("attempts", "waitingFor", "waitingSince", "nextAttemptAt", "endedAt", "reason", "cause")
-_STATUS_OF_A_FAN_OUT = {"RUNNING": "running", "SUCCEEDED": "succeeded"}
+# Of the machines that carry no message.
+_STATUSES = {"RUNNING": "running", "SUCCEEDED": "succeeded"}
 
 
 def summary(run: Run, about: "About", progress: Progress, *, machine: Machine, events: int) -> Json:
@@ -33,9 +34,9 @@ def summary(run: Run, about: "About", progress: Progress, *, machine: Machine, e
         "startedAt": moments.text(run.started_at),
         "events": events,
     }
-    if machine == "fanOut":
+    if machine != "delivery":
         more = {
-            "status": _STATUS_OF_A_FAN_OUT.get(run.status, "failed"),
+            "status": _STATUSES.get(run.status, "failed"),
             "attempts": 1,
             "endedAt": moments.text(run.stopped_at) if run.stopped_at else None,
             "reason": run.error,
@@ -58,6 +59,8 @@ class About:
     def of(cls, given: Any, machine: Machine) -> "About":
         """Read an input, which may be anything."""
         whole = given if isinstance(given, dict) else {}
+        if machine == "chat":
+            return cls(_text(whole.get("chatId")), {"type": "chat", "ack": "none", "ordered": False})
         message = _object(whole.get("message")) if machine == "fanOut" else whole
         audience = _object(whole.get("audience"))
         place = _object(audience.get("conversation")) or audience if machine == "fanOut" else whole.get("recipient")

@@ -7,7 +7,7 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import Any, Protocol, TypeVar, get_args
+from typing import Any, Protocol, TypeGuard, TypeVar, get_args
 
 from aiohttp import WSCloseCode, web
 
@@ -15,6 +15,7 @@ from cdk_app import settings as stages
 from local import settings
 from local.console import connections, details, files, guards
 from local.console.board import Board, Page
+from local.console.chats import Chats
 from local.console.letters import Letters
 from local.console.links import Links
 from local.console.numbers import Numbers
@@ -95,12 +96,14 @@ class _Console:
         self._machines: dict[Machine, str] = {
             "delivery": self._installation.delivery_state_machine_arn,
             "fanOut": self._installation.fan_out_state_machine_arn,
+            "chat": self._installation.chat_session_state_machine_arn,
         }
         self._ways = Ways(stack.installation, stack.keys)
         self._letters = {name: Letters(self._sdk, name) for name in get_args(Queue)}
         self._board = Board(Runs({arn: name for name, arn in self._machines.items()}))
         self._details = details.Details(self._sdk, self._machines)
         self.pool = ThreadPoolExecutor(_CALLS_AT_ONCE, thread_name_prefix="console")
+        self._chats = Chats(self._installation.chat_api_url, stack.keys)
         self.links = Links(self._installation.websocket_url)
         self.sockets: set[web.WebSocketResponse] = set()
         self.watch = Watch(
@@ -127,6 +130,7 @@ class _Console:
             web.post("/api/links", self._open_link),
             web.post("/api/links/{id}", self._set_fault),
             web.delete("/api/links/{id}", self._close_link),
+            *self._chats.routes(),
         ]
 
     async def _get_installation(self, _request: web.Request) -> web.Response:
@@ -219,7 +223,7 @@ class _Console:
 
     def _letters_named(self, body: Json) -> tuple[Letters, list[str]]:
         letters, ids = self._letters_of(body.get("queue")), body.get("ids")
-        if not isinstance(ids, list) or not ids or not all(isinstance(one, str) for one in ids):
+        if not ids or not _are_texts(ids):
             raise InvalidMessage("ids: give the letters' ids, in a list")
         return letters, ids
 
@@ -237,7 +241,10 @@ class _Console:
             raise InvalidMessage("ttlSeconds: 1 to 86400")
         if plan is not None and not isinstance(plan, str):
             raise InvalidMessage("plan: give a text")
-        claims = {} if plan is None else {"plan": plan}
+        contexts = body.get("contexts")
+        if contexts is not None and not _are_texts(contexts):
+            raise InvalidMessage("contexts: give a list of texts, such as chat/desk")
+        claims = {name: value for name, value in {"plan": plan, "contexts": contexts}.items() if value is not None}
         return _json({"token": self._keys.token(user, ttl_seconds=ttl_seconds, **claims)})
 
     async def _close_connection(self, request: web.Request) -> web.Response:
@@ -298,6 +305,10 @@ async def _body(request: web.Request) -> Json:
 
 def _is_whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _are_texts(value: Any) -> TypeGuard[list[str]]:
+    return isinstance(value, list) and all(isinstance(one, str) for one in value)
 
 
 def _json(value: Any) -> web.Response:

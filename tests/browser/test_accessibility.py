@@ -59,6 +59,7 @@ def each_view(page: Page, runs: dict[str, str]) -> Iterator[str]:
         "dead letters": ("#/dead-letters", "zoe"),
         "send": ("#/send", "Send"),
         "playground": ("#/playground", "xaver"),
+        "chat": ("#/chat", "Start a chat"),
     }
     for name, (fragment, holds) in views.items():
         page.evaluate("fragment => { location.hash = fragment; }", fragment)

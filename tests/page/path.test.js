@@ -10,6 +10,7 @@ import { edgeKey, endOf, readPath, startOf, statesOf } from "../../local/console
 const definition = (name) => JSON.parse(readFileSync(new URL(`../../statemachines/${name}.asl.json`, import.meta.url), "utf8"));
 const DELIVERY = definition("delivery");
 const FAN_OUT = definition("fan_out");
+const CHAT_SESSION = definition("chat_session");
 
 /** A history: the emulator's, without `previousEventId`, unless `chained`. */
 function history(events, { chained = false } = {}) {
@@ -87,7 +88,7 @@ test("iterations of a Map that run at the same time are told apart by the event 
   assert.equal(path.taken.get(edgeKey("Post To Audience", "Is Anybody Owed It?")), 1);
 });
 
-for (const [name, machine] of Object.entries({ DELIVERY, FAN_OUT })) {
+for (const [name, machine] of Object.entries({ DELIVERY, FAN_OUT, CHAT_SESSION })) {
   test(`the graph of ${name} has every state and every transition, apart and in view`, () => {
     const layout = layOut(machine);
     const states = statesOf(machine);

@@ -9,7 +9,8 @@ from local.console.runs import Machine, Runs
 
 DELIVERY = "arn:aws:states:us-east-1:000000000000:stateMachine:Delivery"
 FAN_OUT = "arn:aws:states:us-east-1:000000000000:stateMachine:FanOut"
-MACHINES: dict[str, Machine] = {DELIVERY: "delivery", FAN_OUT: "fanOut"}
+CHAT = "arn:aws:states:us-east-1:000000000000:stateMachine:ChatSession"
+MACHINES: dict[str, Machine] = {DELIVERY: "delivery", FAN_OUT: "fanOut", CHAT: "chat"}
 ENVELOPE = {
     "id": "m-1",
     "recipient": {"user": "ana", "context": "chat", "contextId": "42"},
@@ -135,6 +136,16 @@ def test_a_fan_out(runs: Runs, audience: Any, place: tuple[str, str], status: st
     (run,) = known(runs)
     assert (run["machine"], run["id"], run["status"], run["type"]) == ("fanOut", "f-1", shown, "news")
     assert (run["context"], run["contextId"], run["state"]) == (*place, "Plan Fan Out")
+
+
+def test_a_chat(runs: Runs) -> None:
+    given = {"chatId": "c-1", "phase": "Waiting", "seconds": 600}
+
+    runs.take(told(STARTED, entered("Waiting", 1), machine=CHAT, name="c-1", given=given))
+
+    (run,) = known(runs)
+    assert (run["machine"], run["id"], run["status"], run["type"]) == ("chat", "c-1", "running", "chat")
+    assert (run["state"], "user" in run) == ("Waiting", False)
 
 
 def test_what_a_message_says_is_not_kept(runs: Runs) -> None:

@@ -9,6 +9,7 @@ import { ConnectionsView } from "./views/connections.js";
 import { DeadLettersView } from "./views/dead_letters.js";
 import { ComposerView } from "./views/composer.js";
 import { PlaygroundView } from "./views/playground.js";
+import { ChatView } from "./views/chat.js";
 
 const VIEWS = [
   { path: "runs", text: "Runs", view: RunsView },
@@ -16,6 +17,7 @@ const VIEWS = [
   { path: "dead-letters", text: "Dead letters", view: DeadLettersView },
   { path: "send", text: "Send", view: ComposerView },
   { path: "playground", text: "Playground", view: PlaygroundView },
+  { path: "chat", text: "Chat", view: ChatView },
 ];
 
 function App() {

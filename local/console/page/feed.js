@@ -14,7 +14,7 @@ import { makeRoom } from "./room.js";
  * @typedef {object} Run
  * @property {string} arn
  * @property {string} name
- * @property {"delivery" | "fanOut"} machine
+ * @property {"delivery" | "fanOut" | "chat"} machine
  * @property {string} id
  * @property {string} user
  * @property {string} context
@@ -23,7 +23,7 @@ import { makeRoom } from "./room.js";
  * @property {string} ack
  * @property {boolean} ordered
  * @property {number} [sequence]
- * @property {string} status delivering, waiting, delivered, acknowledged, cancelled, dead_lettered; of a fan-out running, succeeded, failed
+ * @property {string} status delivering, waiting, delivered, acknowledged, cancelled, dead_lettered; of a fan-out or a chat running, succeeded, failed
  * @property {string} state the state it is in, or was in last
  * @property {string} [waitingFor] reconnect or acknowledgement
  * @property {string} [waitingSince]
@@ -38,7 +38,7 @@ import { makeRoom } from "./room.js";
  * @typedef {{user: string, context: string, contextId: string, connectionId: string, connectedAt: string, expiresAt: string, attributes: Record<string, string>}} Connection
  * @typedef {{queue: string, letterId: string, id: string, user?: string, context?: string, contextId?: string, reason: string, cause: string, attempts: number, executionArn?: string, deadLetteredAt: string, message?: unknown}} DeadLetter
  * @typedef {{arn: string, definition: any}} Machine
- * @typedef {{endpoint: string, websocketUrl: string, httpApiUrl: string, region: string, machines: {delivery: Machine, fanOut: Machine}, defaults: Record<string, any>}} Installation
+ * @typedef {{endpoint: string, websocketUrl: string, httpApiUrl: string, region: string, machines: {delivery: Machine, fanOut: Machine, chat: Machine}, defaults: Record<string, any>}} Installation
  * @typedef {object} Feed
  * @property {"connecting" | "open" | "lost"} state
  * @property {boolean} ready whether a snapshot has come

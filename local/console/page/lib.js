@@ -44,10 +44,10 @@ export class ApiError extends Error {
 /**
  * Ask the console's server; throws ApiError with a text that says what to do.
  * @param {string} path
- * @param {{method?: string, body?: unknown, signal?: AbortSignal}} [options]
- * @returns {Promise<any>} the answer's JSON
+ * @param {{method?: string, body?: unknown, signal?: AbortSignal, asText?: boolean}} [options]
+ * @returns {Promise<any>} the answer's JSON, or its text
  */
-export async function api(path, { method = "GET", body, signal } = {}) {
+export async function api(path, { method = "GET", body, signal, asText = false } = {}) {
   /** @type {Response} */
   let answer;
   try {
@@ -62,13 +62,14 @@ export async function api(path, { method = "GET", body, signal } = {}) {
     throw new ApiError("The console does not answer. Is `make up` still running?", 0);
   }
   const text = await answer.text();
+  if (answer.ok && asText) return text;
   let value;
   try {
     value = text ? JSON.parse(text) : {};
   } catch {
     value = { error: text.slice(0, 300) };
   }
-  if (!answer.ok) throw new ApiError(value.error || `The console answered ${answer.status}.`, answer.status);
+  if (!answer.ok) throw new ApiError(value.error || value.detail || `The console answered ${answer.status}.`, answer.status);
   return value;
 }
 

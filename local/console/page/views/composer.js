@@ -14,7 +14,8 @@ const MORE = ["maxAttempts", "backoffBaseSeconds", "backoffCapSeconds", "correla
 const NEEDED = "This is needed.";
 /** Status of an answer → whose colours it has. @type {Record<string, string>} */
 const COLOURS = {
-  delivered: "delivered", started: "delivering", taken: "delivering", published: "delivering", duplicate: "waiting", gone: "waiting",
+  delivered: "delivered", started: "delivering", taken: "delivering", published: "delivering",
+  duplicate: "waiting", gone: "waiting", missed: "waiting",
   conflict: "failed", invalid: "failed", unavailable: "failed", failed: "failed", error: "failed",
 };
 
@@ -251,7 +252,10 @@ function Delivery(control) {
   const check = (/** @type {string} */ field, /** @type {string} */ label, /** @type {string} */ hint) =>
     has(draft, field) && html`<${Check} label=${label} hint=${hint} checked=${draft[field]} testid=${`field-${field}`}
       onChange=${(/** @type {boolean} */ checked) => change({ [field]: checked })} />`;
+  const drops = has(draft, "nowOrNever") && draft.nowOrNever;
   return html`
+    ${has(draft, "nowOrNever") && html`
+      <div class="checks">${check("nowOrNever", "Now or never", "Who is not there misses it: no run, no waiting.")}</div>`}
     ${has(draft, "ack") && html`
       <div class="form-grid">
         <${Control} label="Acknowledgement">
@@ -269,7 +273,8 @@ function Delivery(control) {
         ${check("track", "Track", "A run in any case, to look it up.")}
       </div>`}
     <div class="form-grid">
-      <${Text} ...${control} field="ttlSeconds" label="Life, seconds" number placeholder="the stage's" hint="Then it is a dead letter." />
+      <${Text} ...${control} field="ttlSeconds" label="Life, seconds" number placeholder="the stage's"
+        hint=${drops ? "Later it is not posted." : "Then it is a dead letter."} />
       <${Text} ...${control} field="burst" label="How many" number hint="More than 1: a burst, each with its number in the payload." />
     </div>`;
 }

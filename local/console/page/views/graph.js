@@ -36,7 +36,7 @@ export function GraphPanel({ definition, path, run, onPick }) {
         </div>
       </div>
       <div class="graph-box" ref=${box} tabindex="0" role="region" aria-label="The graph; the history says the same in words">
-        <svg class="graph" role="img" aria-label=${`${run.machine === "fanOut" ? "The fan-out" : "The delivery"} machine. ${summary}`}
+        <svg class="graph" role="img" aria-label=${`The ${{ delivery: "delivery", fanOut: "fan-out", chat: "chat session" }[run.machine]} machine. ${summary}`}
           width=${layout.width * scale} height=${layout.height * scale} viewBox=${`0 0 ${layout.width} ${layout.height}`}>
           <defs>
             ${["plain", "taken"].map((kind) => html`

@@ -12,8 +12,8 @@
  */
 
 const ENVELOPE = [
-  "user", "context", "contextId", "id", "type", "payload", "ack", "ackTimeoutSeconds", "ordered", "track", "ttlSeconds",
-  "maxAttempts", "backoffBaseSeconds", "backoffCapSeconds", "correlationId", "sequence", "isFinal", "burst",
+  "user", "context", "contextId", "id", "type", "payload", "nowOrNever", "ack", "ackTimeoutSeconds", "ordered", "track",
+  "ttlSeconds", "maxAttempts", "backoffBaseSeconds", "backoffCapSeconds", "correlationId", "sequence", "isFinal", "burst",
 ];
 /**
  * The ways in, in the order in which they are offered. `fields` are what a message can have there.
@@ -39,7 +39,7 @@ export const WAYS = {
   run: {
     name: "StartExecution",
     hint: "Starts a run of the delivery machine: one run for one message, in any case.",
-    fields: ENVELOPE.filter((field) => field !== "track"),
+    fields: ENVELOPE.filter((field) => field !== "track" && field !== "nowOrNever"),
   },
   fanOut: {
     name: "Fan-out",
@@ -58,6 +58,8 @@ export const WAYS = {
 
 export const MAX_BURST = 100;
 const RETRY = ["maxAttempts", "backoffBaseSeconds", "backoffCapSeconds"];
+/** What a message that does not wait has no use for. */
+const FOR_WHAT_WAITS = ["ack", "ackTimeoutSeconds", "ordered", "track", ...RETRY];
 /** Whole numbers: the least, and the most, that the envelope allows. @type {Record<string, [number, number]>} */
 const NUMBERS = {
   ackTimeoutSeconds: [1, 3600],
@@ -77,7 +79,7 @@ const PRINTABLE = /^[!-"$-~]+$/;
 export function emptyDraft() {
   return {
     way: "accept", user: "ana", context: "chat", contextId: "42", connectionId: "", audience: "users", users: "ana, bob",
-    exclude: "", where: "", durable: false, id: "", type: "", payload: '{"text": "Hello"}', ack: "none",
+    exclude: "", where: "", durable: false, id: "", type: "", payload: '{"text": "Hello"}', nowOrNever: false, ack: "none",
     ackTimeoutSeconds: "", ordered: false, track: false, ttlSeconds: "", maxAttempts: "", backoffBaseSeconds: "",
     backoffCapSeconds: "", correlationId: "", sequence: "", isFinal: false, burst: "1",
   };
@@ -88,7 +90,9 @@ export function emptyDraft() {
  * @param {Draft} draft @param {string} field @returns {boolean}
  */
 export function has(draft, field) {
-  if (!WAYS[draft.way].fields.includes(field)) return false;
+  const { fields } = WAYS[draft.way];
+  if (!fields.includes(field)) return false;
+  if (FOR_WHAT_WAITS.includes(field) && fields.includes("nowOrNever") && draft.nowOrNever) return false;
   if (field === "ackTimeoutSeconds") return draft.ack === "client";
   if (field === "sequence") return !(draft.ordered && has(draft, "ordered"));
   if (field === "users") return draft.audience === "users";
@@ -168,6 +172,7 @@ function envelope(draft, payload, id) {
   for (const field of ["ordered", "track", "isFinal"]) {
     if (has(draft, field) && draft[field]) message[field] = true;
   }
+  if (has(draft, "nowOrNever") && draft.nowOrNever) message.durable = false;
   if (given("correlationId")) message.correlationId = draft.correlationId.trim();
   const retry = has(draft, "maxAttempts") && retryOf(draft);
   if (retry) message.retry = retry;
@@ -272,6 +277,7 @@ export function asCommand(way, messages) {
   }
   const places = [option("user", recipient.user), option("context", recipient.context), option("context-id", recipient.contextId)];
   const parts = Object.entries({ ...rest, ...retry }).map(([name, value]) => {
+    if (name === "durable") return "--not-durable"; // true is not written
     const written = name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
     return value === true ? `--${written}` : option(written, String(value));
   });

@@ -5,6 +5,7 @@
 import { RingbackClient } from "ringback";
 import { serverNow } from "../clock.js";
 import { api } from "../lib.js";
+import { Network, notifier } from "./network.js";
 
 const KEPT_MESSAGES = 1000;
 export const SLOW_SECONDS = 3;
@@ -23,18 +24,6 @@ const STORED = "ringback.playground";
 /** @type {Settings} */
 const USUAL = { user: "ana", context: "chat", contextId: "42", plan: "", pingSeconds: "60", gapTimeoutSeconds: "20" };
 
-/**
- * What the network does, and what is said of it. `cut` is over as soon as it is done.
- * @type {Record<string, {name: string, button: string, testid: string, hint: string}>}
- */
-export const FAULTS = {
-  none: { name: "good", button: "Back to good", testid: "heal", hint: "The network is good again, and what was silent breaks, so that the client notices." },
-  cut: { name: "good", button: "Drop", testid: "drop", hint: "Cuts the open connection. The client sees it, and comes back." },
-  halfOpen: { name: "half-open", button: "Half-open", testid: "half-open", hint: "The open connection goes silent, and nobody is told, as in a tunnel. The client notices at its next ping." },
-  throttled: { name: "throttled", button: "Throttle", testid: "throttle", hint: "Everything is slow." },
-  down: { name: "down", button: "Network down", testid: "down", hint: "Nothing is open, and nothing can be opened." },
-};
-
 let number = 0;
 const nextKey = () => (number += 1);
 const now = () => new Date(serverNow()).toISOString();
@@ -50,11 +39,10 @@ export class Player {
     this.state = "closed";
     this.retryAt = ""; // when it tries next, by the server's clock
     this.attempt = 0;
-    this.fault = "none";
+    this.network = new Network();
     this.handler = "good";
     this.problem = "";
     this.busy = false;
-    this.removed = false;
     /** @type {Entry[]} newest first */
     this.entries = [];
     /** @type {Sent[]} newest first */
@@ -63,8 +51,6 @@ export class Player {
     this.counts = { connections: 0, handled: 0, late: 0, duplicates: 0, gaps: 0, failures: 0, acknowledged: 0 };
     this.memory = memory();
     this.arrived = new Set();
-    /** @type {{id: string, url: string} | null} */
-    this.link = null;
     /** @type {RingbackClient | null} */
     this.client = null;
   }
@@ -80,11 +66,11 @@ export class Player {
   async connect() {
     if (this.state !== "closed" || this.busy) return;
     await this.#try("connect", async () => {
-      const link = (this.link ??= await api("/api/links", { method: "POST", body: {} }));
-      if (this.removed) return this.remove();
+      const url = await this.network.open();
+      if (!url) return; // it was removed
       const { user, context, contextId, plan, pingSeconds, gapTimeoutSeconds } = this.settings;
       this.client = new RingbackClient({
-        url: link.url,
+        url,
         context,
         contextId,
         token: async () => (await api("/api/tokens", { method: "POST", body: { user, ...(plan ? { plan } : {}) } })).token,
@@ -115,19 +101,7 @@ export class Player {
 
   /** Do something to its network. @param {string} fault */
   async setFault(fault) {
-    await this.#try("change the network", async () => {
-      // What went silent stays so; a person who leaves a tunnel has it broken by the system.
-      if (fault === "none" && this.fault === "halfOpen") await this.#tell("cut");
-      else if (fault !== "cut" && this.fault !== "none") await this.#tell("none"); // one at a time
-      await this.#tell(fault);
-      if (fault !== "cut" || this.fault === "halfOpen") this.fault = fault === "cut" ? "none" : fault;
-    });
-  }
-
-  /** @param {string} fault */
-  #tell(fault) {
-    if (!this.link) throw new Error("it has no network yet: connect it first");
-    return api(`/api/links/${encodeURIComponent(this.link.id)}`, { method: "POST", body: { fault } });
+    await this.#try("change the network", () => this.network.setFault(fault));
   }
 
   /** @param {string} handler */
@@ -182,13 +156,8 @@ export class Player {
 
   /** Close it, and give its link back, also while the page goes. */
   remove() {
-    this.removed = true;
     this.close();
-    const link = this.link;
-    this.link = null;
-    if (!link) return;
-    const headers = { "Content-Type": "application/json" };
-    fetch(`/api/links/${encodeURIComponent(link.id)}`, { method: "DELETE", keepalive: true, headers }).catch(() => {});
+    this.network.close();
   }
 
   /** @param {string} what @param {() => Promise<void>} act */
@@ -249,8 +218,7 @@ export class Player {
         super(url, protocols);
         this.addEventListener("open", () => {
           player.counts.connections += 1;
-          // Only what was open has gone silent.
-          if (player.fault === "halfOpen") player.fault = "none";
+          player.network.opened();
           changed();
         });
         this.addEventListener("message", (event) => player.#count(JSON.parse(event.data)));
@@ -292,28 +260,12 @@ function memory() {
 
 /** @type {Player[]} */
 let players = restored();
-/** @type {Set<() => void>} */
-const listeners = new Set();
-let told = true;
 
 /** The clients there are. */
 export const all = () => players;
 
-/** Hear of changes, at most 20 times a second. @param {() => void} listener */
-export function subscribe(listener) {
-  listeners.add(listener);
-  return () => void listeners.delete(listener);
-}
-
-/** Tell who listens, soon. */
-export function changed() {
-  if (!told) return;
-  told = false;
-  setTimeout(() => {
-    told = true;
-    for (const listener of listeners) listener();
-  }, 50);
-}
+/** Hear of changes; tell of them. */
+export const { subscribe, changed } = notifier();
 
 /**
  * Wait until something is so; false if it is not within the time, or if it is given up.
@@ -380,10 +332,6 @@ function restored() {
   return [new Player()];
 }
 
-// A page that is shown again out of the browser's cache starts with closed clients.
-addEventListener("pageshow", () => {
-  for (const player of players) player.removed = false;
-});
 addEventListener("pagehide", () => {
   for (const player of players) player.remove();
 });

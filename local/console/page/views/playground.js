@@ -5,7 +5,8 @@ import {
 } from "../lib.js";
 import { useFeed } from "../feed.js";
 import { Choice, Control } from "./fields.js";
-import { add, all, FAULTS, preset, remove, SLOW_SECONDS, subscribe } from "./players.js";
+import { add, all, preset, remove, SLOW_SECONDS, subscribe } from "./players.js";
+import { NetworkButtons } from "./network.js";
 import { startStory, stopStory, STEPS, story } from "./story.js";
 
 /** @typedef {import("./players.js").Player} Player */
@@ -64,7 +65,7 @@ function Story() {
 
 /** @param {{player: Player, number: number}} props */
 function Card({ player, number }) {
-  const { settings, state, fault, problem, counts, busy } = player;
+  const { settings, state, problem, counts, busy } = player;
   const title = `Client ${number}: ${settings.user || "nobody"}`;
   const closed = state === "closed";
   return html`
@@ -83,16 +84,7 @@ function Card({ player, number }) {
       <div class="card-body stack">
         <${Settings} player=${player} closed=${closed} />
         <div role="alert">${problem && html`<p class="note ${closed ? "error" : ""}" data-testid="problem">${problem}</p>`}</div>
-        <fieldset>
-          <legend class="field-label">Network: <strong data-testid="fault">${FAULTS[fault].name}</strong></legend>
-          <div class="row">
-            ${Object.entries(FAULTS).map(([name, { button, testid, hint }]) => html`
-              <button type="button" key=${name} class="button small ${name === "none" && fault !== "none" ? "primary" : ""}" title=${hint}
-                aria-pressed=${name === "cut" || name === "none" ? null : fault === name}
-                data-testid=${testid} disabled=${!player.link || busy} onClick=${() => player.setFault(name)}>${button}</button>`)}
-          </div>
-          ${fault !== "none" && html`<p class="field-hint">${FAULTS[fault].hint}</p>`}
-        </fieldset>
+        <${NetworkButtons} network=${player.network} busy=${busy} onFault=${(/** @type {string} */ fault) => player.setFault(fault)} />
         <${Choice} label="Handler" name=${`handler-${player.key}`} value=${player.handler} testid="handler"
           onChange=${(/** @type {string} */ handler) => player.setHandler(handler)}
           options=${[["good", "Good"], ["slow", `Slow, ${SLOW_SECONDS} s`], ["failing", "Failing"]]} />

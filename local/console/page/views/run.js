@@ -62,7 +62,7 @@ export function RunView({ arn }) {
 
 /** @param {{run: Run}} props */
 function Header({ run }) {
-  const who = run.machine === "fanOut" ? "a fan-out" : run.user;
+  const who = run.machine === "fanOut" ? "a fan-out" : run.machine === "chat" ? "the people of a chat" : run.user;
   const traits = [run.ack === "client" && "acknowledged by the client", run.ordered && `ordered${run.sequence ? `, number ${run.sequence}` : ""}`].filter(Boolean);
   return html`
     <section class="card card-body" aria-label="Facts">

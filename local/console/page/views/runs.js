@@ -98,13 +98,16 @@ function Rows({ runs }) {
     </div>`;
 }
 
+/** The machines that carry no message. @type {Record<string, string>} */
+const KINDS = { fanOut: "fan-out", chat: "chat" };
+
 const Row = memo((/** @type {{run: Run, index: number}} */ { run, index }) => html`
   <div class="run-row" role="row" aria-rowindex=${index}>
     <span role="cell" class="c-id ellipsis"><a href=${link(["runs", run.arn])} title=${run.name}>${run.id || run.name}</a></span>
-    <span role="cell" class="c-recipient ellipsis" title=${whoFor(run)}>${run.machine === "fanOut" ? html`<span class="tag">fan-out</span> ` : run.user}<span class="muted"> ${place(run)}</span></span>
+    <span role="cell" class="c-recipient ellipsis" title=${whoFor(run)}>${KINDS[run.machine] ? html`<span class="tag">${KINDS[run.machine]}</span> ` : run.user}<span class="muted"> ${place(run)}</span></span>
     <span role="cell" class="c-status"><${Badge} status=${run.status} /></span>
     <span role="cell" class="c-state ellipsis" title=${run.reason ? `${run.reason}: ${run.cause ?? ""}` : run.state}>${run.reason && run.endedAt ? run.reason : run.state}</span>
-    <span role="cell" class="c-attempts num">${run.machine === "fanOut" ? "–" : run.attempts}</span>
+    <span role="cell" class="c-attempts num">${run.machine === "delivery" ? run.attempts : "–"}</span>
     <span role="cell" class="c-next num">${run.nextAttemptAt && !run.endedAt ? html`<${Countdown} to=${run.nextAttemptAt} />` : html`<span class="muted">–</span>`}</span>
     <span role="cell" class="c-started num"><${Time} value=${run.startedAt} /></span>
   </div>`);

@@ -65,13 +65,13 @@ async function play(player, signal) {
   const run = () => currentFeed().runs.get(story.arn);
 
   player.setHandler("good");
-  if (player.state !== "closed" && player.fault !== "none") await player.setFault("none");
+  if (player.state !== "closed" && player.network.fault !== "none") await player.setFault("none");
   await player.connect();
   await reach(() => player.state === "open", 20, "The client could not connect.");
 
   await step(1);
   await player.setFault("halfOpen");
-  await reach(() => player.fault === "halfOpen", 5, "The network could not be made half-open.");
+  await reach(() => player.network.fault === "halfOpen", 5, "The network could not be made half-open.");
 
   await step(2);
   const sent = await player.send("acknowledged", { ackTimeoutSeconds: 3, retry: { backoffBaseSeconds: 60, backoffCapSeconds: 60 } });
@@ -85,7 +85,7 @@ async function play(player, signal) {
 
   await step(4);
   await player.setFault("none");
-  await reach(() => player.state === "open" && player.fault === "none", 30, "The client did not come back.");
+  await reach(() => player.state === "open" && player.network.fault === "none", 30, "The client did not come back.");
   await reach(() => player.entries.some((entry) => entry.message?.id === sent.ids[0] && entry.outcome === "handled"), 60, "The message did not arrive.");
 
   await step(5);

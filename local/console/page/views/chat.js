@@ -1,0 +1,286 @@
+// A customer and two agents side by side: a whole chat, and a network that a person takes away meanwhile.
+
+import {
+  html, Ago, Badge, Dialog, link, memo, Page, Time, useAction, useEffect, useLayoutEffect, useRef, useState, useTicking,
+} from "../lib.js";
+import { useFeed } from "../feed.js";
+import { canBeRated, chatsOf, describe, positionOf, queueOf, typingIn } from "./chat_log.js";
+import { changed, people, subscribe, wake } from "./chat_people.js";
+import { Control } from "./fields.js";
+import { NetworkButtons } from "./network.js";
+
+/** @typedef {import("./chat_people.js").ChatPerson} ChatPerson */
+/** @typedef {import("./chat_log.js").Chat} Chat */
+/** @typedef {import("./chat_log.js").Event} Event */
+
+const MAX_TEXT = 4000;
+const TITLES = { customer: "Customer", agent: "Agent" };
+/** What a chat is → whose colours it has, and how it is written. @type {Record<string, [string, string]>} */
+const STATUSES = { WAITING: ["waiting", "waiting"], ACTIVE: ["open", "active"], ENDED: ["closed", "ended"] };
+
+export function ChatView() {
+  const [, redraw] = useState({});
+  useEffect(() => {
+    const stop = subscribe(() => redraw({}));
+    wake();
+    return stop;
+  }, []);
+  const closed = people.filter((person) => person.state === "closed");
+  return html`
+    <${Page} title="Chat" wide actions=${html`
+      <button type="button" class="button primary" data-testid="connect-all" disabled=${closed.length === 0}
+        onClick=${() => closed.forEach((person) => void person.connect())}>Connect everybody</button>`}>
+      <p class="muted">Everything here is pushed by Ringback. Drop a connection while the others talk: what was missed arrives, in order.</p>
+      <div class="people">
+        ${people.map((person) => html`<${Card} key=${person.key} person=${person} />`)}
+      </div>
+    <//>`;
+}
+
+/** @param {{person: ChatPerson}} props */
+function Card({ person }) {
+  const { role, user, state, problem, notice, busy, chat } = person;
+  const title = `${TITLES[role]}: ${user || "nobody"}`;
+  const closed = state === "closed";
+  return html`
+    <section class="card person" aria-label=${title} data-testid=${`person-${person.key}`} data-state=${state} data-status=${chat?.status ?? "NONE"}>
+      <div class="card-head">
+        <h2>${title}</h2>
+        <span role="status" data-testid="state"><${Badge} status=${state} /></span>
+        ${closed
+          ? html`<button type="button" class="button primary small end" data-testid="connect" disabled=${busy || !user} onClick=${() => person.connect()}>Connect</button>`
+          : html`<button type="button" class="button small end" data-testid="close" onClick=${() => person.close()}>Close</button>`}
+      </div>
+      <div class="card-body stack">
+        ${closed && html`
+          <${Control} label="Name">
+            ${(/** @type {any} */ props) => html`
+              <input ...${props} value=${user} autocomplete="off" spellcheck=${false} autocapitalize="none" maxlength="64" data-testid="name"
+                onInput=${(/** @type {any} */ event) => person.rename(event.currentTarget.value.trim())} />`}
+          <//>`}
+        <${NetworkButtons} network=${person.network} busy=${busy} onFault=${(/** @type {string} */ fault) => person.setFault(fault)} />
+        <div role="alert">
+          ${problem && html`<p class="note ${closed ? "error" : ""}" data-testid="problem">${problem}</p>`}
+          ${notice && html`
+            <div class="note error with-close" data-testid="notice">
+              <span>${notice}</span>
+              <button type="button" class="icon-button" aria-label="Dismiss" onClick=${() => dismiss(person)}>×</button>
+            </div>`}
+        </div>
+        ${role === "agent" && html`<${Queue} person=${person} />`}
+        ${chat
+          ? html`<${Talk} key=${chat.id} person=${person} chat=${chat} />`
+          : role === "customer"
+            ? html`<${Start} person=${person} />`
+            : html`<p class="muted">No chat yet. One that waits is in the queue above.</p>`}
+      </div>
+    </section>`;
+}
+
+/** @param {ChatPerson} person */
+function dismiss(person) {
+  person.notice = "";
+  changed();
+}
+
+/** @param {{person: ChatPerson}} props */
+function Start({ person }) {
+  const [subject, setSubject] = useState("");
+  const start = (/** @type {SubmitEvent} */ event) => {
+    event.preventDefault();
+    void person.start(subject.trim());
+  };
+  return html`
+    <form class="stack" onSubmit=${start}>
+      <${Control} label="What is it about?" hint="It can be left out.">
+        ${(/** @type {any} */ props) => html`
+          <input ...${props} value=${subject} maxlength="200" autocomplete="off" data-testid="subject"
+            onInput=${(/** @type {any} */ event) => setSubject(event.currentTarget.value)} />`}
+      <//>
+      <button type="submit" class="button primary" data-testid="start" disabled=${person.busy || person.state === "closed"}>Start a chat</button>
+    </form>`;
+}
+
+/** @param {{person: ChatPerson}} props */
+function Queue({ person }) {
+  const waiting = queueOf(person.known);
+  const mine = chatsOf(person.known, person.user).filter((chat) => chat.status !== "ENDED" && chat.agent === person.user);
+  const others = mine.filter((chat) => chat.id !== person.chatId);
+  return html`
+    <section aria-label="Queue" class="queue">
+      <h3>Queue <span class="count" data-testid="queue-length">${waiting.length}</span></h3>
+      ${waiting.length === 0 && html`<p class="muted small">Nobody waits.</p>`}
+      <ol>
+        ${waiting.map((chat, index) => html`
+          <li key=${chat.id} class="row" data-testid="waiting" data-chat=${chat.id}>
+            <span class="grow"><strong>${chat.customer}</strong>${chat.subject ? `: ${chat.subject}` : ""}
+              <span class="muted small"> number ${chat.position ?? index + 1}, came <${Ago} value=${chat.waitingSince} /></span></span>
+            <button type="button" class="button primary small" data-testid="accept" aria-label=${`Accept ${chat.customer}’s chat`}
+              disabled=${person.busy || person.state === "closed"} onClick=${() => person.accept(chat.id)}>Accept</button>
+          </li>`)}
+      </ol>
+      ${others.length > 0 && html`
+        <div class="chips">
+          ${others.map((chat) => html`<button type="button" key=${chat.id} class="chip" onClick=${() => person.show(chat.id)}>Chat with ${chat.customer}</button>`)}
+        </div>`}
+    </section>`;
+}
+
+/** @param {{person: ChatPerson, chat: Chat}} props */
+function Talk({ person, chat }) {
+  const { role, user, known } = person;
+  const isMine = role === "customer" || chat.agent === user;
+  const other = role === "customer" ? chat.agent : chat.customer;
+  const position = positionOf(known, chat);
+  const [tone, status] = isMine ? STATUSES[chat.status] : ["closed", "left"];
+  const arn = useFeed((feed) => feed.installation?.machines.chat?.arn ?? "");
+  const goesOn = isMine && chat.status !== "ENDED";
+  return html`
+    <section class="stack talk" aria-label="Chat" data-testid="chat" data-chat=${chat.id}>
+      <div class="row">
+        <${Badge} status=${tone} text=${status} />
+        <span class="grow">${other && (chat.status !== "WAITING" || role === "agent") ? html`with <strong>${other}</strong>` : ""}</span>
+        ${arn && html`<a class="small" href=${link(["runs", runOf(arn, chat.id)])} data-testid="chat-run">Its run</a>`}
+      </div>
+      <div role="status" class="stack tight">
+        ${chat.status === "WAITING" && isMine && html`
+          <p data-testid="position">${position ? `You are number ${position.position} of ${position.waiting} in the queue.` : "You are in the queue."}</p>`}
+        ${chat.agentAwaySince && html`<p class="note" data-testid="away">${chat.agent} has lost the connection. Who does not return in time loses the chat to the queue.</p>`}
+        ${!isMine && html`<p class="note" data-testid="gone">${chat.agent ? `${chat.agent} has this chat now.` : "This chat is back in the queue."}</p>`}
+      </div>
+      <${Log} person=${person} chat=${chat} />
+      ${goesOn && html`<${TypingLine} person=${person} chat=${chat} />`}
+      ${goesOn && (chat.status === "ACTIVE" || role === "customer") && html`<${Say} person=${person} chat=${chat} />`}
+      ${goesOn && html`<${Actions} person=${person} chat=${chat} />`}
+      ${role === "customer" && canBeRated(chat) && html`<${Rate} person=${person} />`}
+      ${chat.status === "ENDED" && role === "customer" && html`
+        <button type="button" class="button" data-testid="another" onClick=${() => person.show("")}>Start another chat</button>`}
+      ${isMine && html`<${Transcript} person=${person} chat=${chat} />`}
+    </section>`;
+}
+
+/** The run of a chat, whose name is the chat's id. @param {string} machine its ARN @param {string} name */
+const runOf = (machine, name) => `${machine.replace(":stateMachine:", ":execution:")}:${name}`;
+
+/** @param {{person: ChatPerson, chat: Chat}} props */
+function Log({ person, chat }) {
+  const { known, user, role } = person;
+  const events = known.logs[chat.id] ?? [];
+  const sending = known.sending.filter((one) => one.chatId === chat.id);
+  const list = useRef(/** @type {HTMLElement | null} */ (null));
+  const atEnd = useRef(true);
+  useLayoutEffect(() => {
+    if (list.current && atEnd.current) list.current.scrollTop = list.current.scrollHeight;
+  });
+  const look = () => {
+    const { scrollTop, scrollHeight, clientHeight } = /** @type {HTMLElement} */ (list.current);
+    atEnd.current = scrollHeight - scrollTop - clientHeight < 40;
+  };
+  return html`
+    <div class="chat-log" role="log" aria-label="Messages" tabindex="0" ref=${list} onScroll=${look} data-testid="log">
+      ${events.map((event) => html`<${Line} key=${event.number} event=${event} isOwn=${event.by?.user === user && event.by?.role === role} />`)}
+      ${sending.map((one) => html`
+        <div key=${one.id} class="said own ${one.state}" data-testid="sending" data-sending=${one.state}>
+          <p class="said-text">${one.text}</p>
+          <p class="small muted">${one.state === "sending" ? "sending…" : one.state === "sent" ? "sent" : html`
+            <span class="bad">${one.problem}</span>
+            <button type="button" class="button quiet small" onClick=${() => person.send(one.text, one.id)}>Try again</button>`}</p>
+        </div>`)}
+    </div>`;
+}
+
+const Line = memo((/** @type {{event: Event, isOwn: boolean}} */ { event, isOwn }) =>
+  event.type === "chat.message"
+    ? html`
+      <div class="said ${isOwn ? "own" : ""}" data-testid="message" data-number=${event.number}>
+        <p class="small muted"><strong>${event.by?.user}</strong> <${Time} value=${event.at} /></p>
+        <p class="said-text">${event.text}</p>
+      </div>`
+    : html`<p class="happened" data-testid="event" data-type=${event.type} data-number=${event.number}>${describe(event)} <span class="small"><${Time} value=${event.at} /></span></p>`);
+
+/** @param {{person: ChatPerson, chat: Chat}} props */
+function TypingLine({ person, chat }) {
+  const who = useTicking((now) => typingIn(person.known, chat.id, now));
+  return html`<p class="typing small muted" aria-live="off" data-testid="typing">${who && chat.status === "ACTIVE" ? `${who} is typing…` : ""}</p>`;
+}
+
+/** @param {{person: ChatPerson, chat: Chat}} props */
+function Say({ person, chat }) {
+  const [text, setText] = useState("");
+  const send = (/** @type {SubmitEvent} */ event) => {
+    event.preventDefault();
+    if (!text.trim()) return;
+    void person.send(text);
+    setText("");
+  };
+  const write = (/** @type {any} */ event) => {
+    setText(event.currentTarget.value);
+    if (event.currentTarget.value) person.typing();
+  };
+  return html`
+    <form class="say" onSubmit=${send}>
+      <input aria-label="Message" placeholder="Message" value=${text} maxlength=${MAX_TEXT} autocomplete="off" data-testid="text" onInput=${write} />
+      <button type="submit" class="button primary" data-testid="send" disabled=${!text.trim() || person.state === "closed"}>Send</button>
+    </form>`;
+}
+
+/** @param {{person: ChatPerson, chat: Chat}} props */
+function Actions({ person, chat }) {
+  const others = person.role === "agent" && chat.status === "ACTIVE" ? people.filter((one) => one.role === "agent" && one.user !== person.user) : [];
+  const off = person.busy || person.state === "closed";
+  return html`
+    <div class="row">
+      ${others.map(({ key, user }) => html`
+        <button type="button" key=${key} class="button small" data-testid="transfer" disabled=${off} onClick=${() => person.transfer(user)}>Hand over to ${user}</button>`)}
+      ${others.length > 0 && html`<button type="button" class="button small" data-testid="requeue" disabled=${off} onClick=${() => person.transfer(null)}>Back to the queue</button>`}
+      <button type="button" class="button danger small" data-testid="end" disabled=${off} onClick=${() => person.end()}>End the chat</button>
+    </div>`;
+}
+
+/** @param {{person: ChatPerson}} props */
+function Rate({ person }) {
+  const [rating, setRating] = useState(0);
+  const [feedback, setFeedback] = useState("");
+  const rate = (/** @type {SubmitEvent} */ event) => {
+    event.preventDefault();
+    void person.rate(rating, feedback.trim());
+  };
+  return html`
+    <form class="stack rate" onSubmit=${rate} data-testid="rate-form">
+      <fieldset>
+        <legend class="field-label">How was it?</legend>
+        <div class="stars">
+          ${[1, 2, 3, 4, 5].map((stars) => html`
+            <label key=${stars} class="star ${stars <= rating ? "lit" : ""}">
+              <input type="radio" name=${`rating-${person.key}`} value=${stars} checked=${stars === rating} aria-label=${`${stars} of 5`}
+                data-testid=${`star-${stars}`} onChange=${() => setRating(stars)} />
+              <span aria-hidden="true">★</span>
+            </label>`)}
+        </div>
+      </fieldset>
+      <${Control} label="In your words" hint="It can be left out.">
+        ${(/** @type {any} */ props) => html`
+          <input ...${props} value=${feedback} maxlength="2000" autocomplete="off" data-testid="feedback"
+            onInput=${(/** @type {any} */ event) => setFeedback(event.currentTarget.value)} />`}
+      <//>
+      <button type="submit" class="button primary" data-testid="rate" disabled=${rating === 0 || person.busy}>Rate it</button>
+    </form>`;
+}
+
+/** @param {{person: ChatPerson, chat: Chat}} props */
+function Transcript({ person, chat }) {
+  const [text, setText] = useState(/** @type {string | null} */ (null));
+  const [read, busy] = useAction(async () => setText(await person.transcript()));
+  const file = (/** @type {string} */ format) => `${person.api}/chats/${encodeURIComponent(chat.id)}/transcript?format=${format}`;
+  return html`
+    <div class="row small">
+      <button type="button" class="button quiet small" data-testid="transcript" disabled=${busy} onClick=${read}>Transcript</button>
+      <a href=${file("text")} download=${`chat-${chat.id}.txt`}>as text</a>
+      <a href=${file("json")} download=${`chat-${chat.id}.json`}>as JSON</a>
+    </div>
+    ${text !== null && html`
+      <${Dialog} title="Transcript" onClose=${() => setText(null)}
+        actions=${html`<button type="button" class="button primary" onClick=${() => setText(null)}>Close</button>`}>
+        <pre class="json" tabindex="0" data-testid="transcript-text">${text}</pre>
+      <//>`}`;
+}

@@ -1,0 +1,355 @@
+/**
+ * The people of the chat page: a customer and two agents, each with a real client behind a network link of its own. They
+ * live in the module and not in the view, so that they go on while somebody looks at other views.
+ *
+ * What they know is what is pushed to them. They ask for what is said once: a log that they have never had, when the page
+ * was loaded anew or when they come into a chat. Nothing asks again and again.
+ */
+import { RingbackClient } from "ringback";
+import { api, ApiError, toast } from "../lib.js";
+import {
+  chatOf, chatsOf, missingAfter, nothing, said, say, takeChat, takeEvents, takeLists, takePushed,
+} from "./chat_log.js";
+import { Network, notifier } from "./network.js";
+
+/** @typedef {import("./chat_log.js").Chat} Chat */
+
+const STORED = "ringback.chat";
+/** @type {Array<{role: "customer" | "agent", user: string}>} */
+const USUAL = [{ role: "customer", user: "ana" }, { role: "agent", user: "bo" }, { role: "agent", user: "cy" }];
+const TYPING_EVERY_MS = 2000;
+const CONTEXT_IDS = { customer: "support", agent: "desk" };
+const text = (/** @type {unknown} */ error) => (error instanceof Error ? error.message : String(error));
+
+/** Hear of changes. */
+export const { subscribe, changed } = notifier();
+
+export class ChatPerson {
+  /** @param {{role: "customer" | "agent", user: string, chatId?: string, connected?: boolean}} stored @param {number} key */
+  constructor({ role, user, chatId = "", connected = false }, key) {
+    this.key = key;
+    this.role = role;
+    this.user = user;
+    this.chatId = chatId; // the one that is shown
+    this.wasConnected = connected; // when the page was left
+    this.state = "closed";
+    this.network = new Network();
+    this.problem = ""; // of the connection
+    this.notice = ""; // of what was clicked last
+    this.busy = false;
+    this.known = nothing();
+    /** @type {RingbackClient | null} */
+    this.client = null;
+    this.hasRead = false; // what there was before this page
+    this.typedAt = 0;
+    this.sent = Promise.resolve(); // all that was said so far
+    /** @type {Set<string>} */
+    this.reading = new Set();
+  }
+
+  get isConnected() {
+    return this.client !== null && this.client.state !== "closed";
+  }
+
+  get chat() {
+    return this.chatId ? chatOf(this.known, this.chatId) : null;
+  }
+
+  /** Someone else, while nobody is connected. @param {string} user */
+  rename(user) {
+    Object.assign(this, { user, chatId: "", known: nothing(), hasRead: false, notice: "", problem: "" });
+    store();
+    changed();
+  }
+
+  async connect() {
+    if (this.state !== "closed" || this.busy || !this.user) return;
+    await this.#do("Could not connect", async () => {
+      const url = await this.network.open();
+      if (!url) return; // the page goes
+      const { role, user } = this;
+      const body = { user, contexts: [`chat/${CONTEXT_IDS[role]}`] };
+      this.client = new RingbackClient({
+        url,
+        context: "chat",
+        contextId: CONTEXT_IDS[role],
+        token: async () => (await api("/api/tokens", { method: "POST", body })).token,
+        user,
+        storage: memory(`${STORED}.${this.key}.${user}`),
+        WebSocket: watched(() => {
+          this.network.opened();
+          changed();
+        }),
+        pingSeconds: 60,
+        gapTimeoutSeconds: 20,
+        backoffCapSeconds: 3, // a person waits for it
+        onMessage: (message) => this.#take(message),
+        onState: ({ state, error }) => this.#became(state, error),
+        onError: (error) => {
+          this.problem = error.message;
+          changed();
+        },
+      });
+      this.client.connect();
+    });
+    store();
+  }
+
+  close() {
+    this.client?.close();
+    store();
+  }
+
+  /** Close it, and give its link back, also while the page goes. */
+  leave() {
+    this.client?.close();
+    this.network.close();
+  }
+
+  /** @param {string} fault */
+  setFault(fault) {
+    return this.#do("Could not change the network", () => this.network.setFault(fault));
+  }
+
+  /** @param {string} chatId */
+  show(chatId) {
+    this.chatId = chatId;
+    store();
+    changed();
+  }
+
+  /** @param {string} subject */
+  start(subject) {
+    return this.#do("Not started", async () => {
+      const chat = await this.ask("POST", "/chats", subject ? { subject } : {});
+      this.#know(takeChat(this.known, chat));
+      this.show(chat.id);
+      if (chat.version > 1) await this.#read(chat.id); // it was open already
+    });
+  }
+
+  /** @param {string} chatId */
+  accept(chatId) {
+    return this.#do("Not accepted", async () => {
+      const chat = await this.ask("POST", `${path(chatId)}/accept`, {});
+      this.#know(takeChat(this.known, chat));
+      this.show(chatId);
+    });
+  }
+
+  /** Say something; the same again, under the same id, if it was not taken. @param {string} words @param {string} [id] */
+  send(words, id = crypto.randomUUID()) {
+    const chatId = this.chatId;
+    this.typedAt = 0;
+    this.notice = "";
+    this.#know(say(this.known, chatId, id, words));
+    // One after the other: two calls at once can overtake each other.
+    this.sent = this.sent.then(async () => {
+      let problem = "";
+      try {
+        await this.ask("POST", `${path(chatId)}/messages`, { id, text: words });
+      } catch (error) {
+        problem = text(error);
+      }
+      this.#know(said(this.known, id, problem));
+    });
+    return this.sent;
+  }
+
+  /** They are typing. It is said now and then, and it does not matter if it is not heard. */
+  typing() {
+    const now = Date.now();
+    if (now - this.typedAt < TYPING_EVERY_MS || this.chat?.status !== "ACTIVE") return;
+    this.typedAt = now;
+    this.ask("POST", `${path(this.chatId)}/typing`, {}).catch(() => {});
+  }
+
+  /** To an agent, or back to the queue. @param {string | null} agent */
+  transfer(agent) {
+    return this.#change("Not transferred", "transfer", agent === null ? { queue: true } : { agent });
+  }
+
+  end() {
+    return this.#change("Not ended", "end", {});
+  }
+
+  /** @param {number} rating @param {string} feedback */
+  rate(rating, feedback) {
+    return this.#change("Not rated", "rating", { rating, ...(feedback ? { feedback } : {}) });
+  }
+
+  /** The whole chat, as plain text. */
+  transcript() {
+    return this.ask("GET", `${path(this.chatId)}/transcript?format=text`, undefined, true);
+  }
+
+  /** Where the console's server takes their calls of the chat API. */
+  get api() {
+    return `/api/chat/${this.role}/${encodeURIComponent(this.user)}`;
+  }
+
+  /**
+   * @param {string} method @param {string} where @param {unknown} [body] @param {boolean} [asText]
+   * @returns {Promise<any>}
+   */
+  ask(method, where, body, asText = false) {
+    return api(`${this.api}${where}`, { method, body, asText });
+  }
+
+  /** @param {string} problem @param {string} what @param {unknown} body */
+  #change(problem, what, body) {
+    const chatId = this.chatId;
+    return this.#do(problem, async () => {
+      const chat = await this.ask("POST", `${path(chatId)}/${what}`, body);
+      this.#know(takeChat(this.known, chat)); // as it is known now: more may have come meanwhile
+    });
+  }
+
+  /** @param {string} problem @param {() => Promise<unknown>} act */
+  async #do(problem, act) {
+    this.busy = true;
+    this.notice = "";
+    changed();
+    try {
+      await act();
+    } catch (error) {
+      this.notice = `${problem}: ${text(error)}.`.replace(/\.\.$/, ".");
+    }
+    this.busy = false;
+    changed();
+  }
+
+  /** @param {string} state @param {Error} [error] */
+  #became(state, error) {
+    this.state = state;
+    if (state === "open") this.problem = "";
+    if (error) this.problem = error.message;
+    if (state === "open" && !this.hasRead) void this.#restore();
+    changed();
+  }
+
+  /** @param {any} message */
+  #take(message) {
+    this.#know(takePushed(this.known, message));
+    const chatId = message.payload?.chatId;
+    const chat = chatId && chatOf(this.known, chatId);
+    if (!chat) return;
+    const isMine = this.role === "customer" || chat.agent === this.user;
+    // A chat that comes to an agent is what they look at next, unless they are in one.
+    if (isMine && chat.status !== "ENDED" && chatId !== this.chatId && !this.#isInAChat()) this.show(chatId);
+    if (isMine && missingAfter(this.known, chatId) !== null) void this.#read(chatId);
+  }
+
+  #isInAChat() {
+    const chat = this.chat;
+    return chat !== null && chat.status !== "ENDED" && (this.role === "customer" || chat.agent === this.user);
+  }
+
+  /** What was before this page: nothing of that is pushed again. */
+  async #restore() {
+    this.hasRead = true;
+    try {
+      if (this.role === "agent") {
+        const lists = await this.ask("GET", "/chats/waiting");
+        this.#know(takeLists(this.known, lists));
+      }
+      const mine = this.role === "agent" ? chatsOf(this.known, this.user).map((chat) => chat.id) : [];
+      for (const chatId of new Set([...mine, this.chatId].filter(Boolean))) await this.#read(chatId);
+      if (!this.chat && mine[0]) this.show(mine[0]);
+    } catch (error) {
+      this.hasRead = false; // with the next connection
+      this.problem = `Could not read what was before: ${text(error)}`;
+    }
+    changed();
+  }
+
+  /** The events of a chat that are not there, to the last one there is. @param {string} chatId */
+  async #read(chatId) {
+    if (this.reading.has(chatId)) return;
+    this.reading.add(chatId);
+    try {
+      let after = missingAfter(this.known, chatId) ?? this.known.logs[chatId]?.length ?? 0;
+      for (let more = true; more; ) {
+        const answer = await this.ask("GET", `${path(chatId)}/messages?after=${after}`);
+        this.#know(takeEvents(this.known, chatId, answer.messages));
+        after = answer.messages.at(-1)?.number ?? after;
+        more = answer.more && answer.messages.length > 0;
+      }
+    } catch (error) {
+      // It is not theirs any more, or it is gone with another stack.
+      if (!(error instanceof ApiError) || ![403, 404].includes(error.status)) toast(text(error), "error");
+      else if (!this.chat) this.chatId = "";
+    } finally {
+      this.reading.delete(chatId);
+    }
+    changed();
+  }
+
+  /** @param {import("./chat_log.js").State} known */
+  #know(known) {
+    this.known = known;
+    changed();
+  }
+}
+
+const path = (/** @type {string} */ chatId) => `/chats/${encodeURIComponent(chatId)}`;
+
+/** A WebSocket that says when it is open. @param {() => void} opened */
+function watched(opened) {
+  return class extends WebSocket {
+    /** @param {string | URL} url @param {string | string[]} [protocols] */
+    constructor(url, protocols) {
+      super(url, protocols);
+      this.addEventListener("open", opened);
+    }
+  };
+}
+
+/** What the tab remembers of a person's messages. The link's port, which the client has in its key, is no part of it. @param {string} key */
+function memory(key) {
+  return {
+    getItem: () => sessionStorage.getItem(key),
+    setItem: (/** @type {string} */ _key, /** @type {string} */ value) => sessionStorage.setItem(key, value),
+  };
+}
+
+/** @returns {ChatPerson[]} */
+function restored() {
+  try {
+    const stored = JSON.parse(sessionStorage.getItem(STORED) ?? "null");
+    if (Array.isArray(stored) && stored.length) return stored.map((one, key) => new ChatPerson(one, key));
+  } catch {
+    // Forbidden, or not ours.
+  }
+  return USUAL.map((one, key) => new ChatPerson(one, key));
+}
+
+function store() {
+  try {
+    const stored = people.map(({ role, user, chatId, isConnected }) => ({ role, user, chatId, connected: isConnected }));
+    sessionStorage.setItem(STORED, JSON.stringify(stored));
+  } catch {
+    // Without storage they are gone with the page.
+  }
+}
+
+/** @type {ChatPerson[]} */
+export const people = restored();
+
+/** Connect those who were connected when the page was left. */
+export function wake() {
+  for (const person of people) {
+    if (person.wasConnected) void person.connect();
+    person.wasConnected = false;
+  }
+}
+
+addEventListener("pagehide", () => {
+  store();
+  for (const person of people) {
+    person.wasConnected = person.isConnected;
+    person.leave();
+  }
+});
+// Shown again out of the browser's cache.
+addEventListener("pageshow", (event) => event.persisted && wake());

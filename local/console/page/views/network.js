@@ -1,0 +1,106 @@
+// A network link for one client: what it does to the client's connection, and the buttons for that.
+
+import { api, html } from "../lib.js";
+
+/**
+ * What the network does, and what is said of it. `cut` is over as soon as it is done.
+ * @type {Record<string, {name: string, button: string, testid: string, hint: string}>}
+ */
+export const FAULTS = {
+  none: { name: "good", button: "Back to good", testid: "heal", hint: "The network is good again, and what was silent breaks, so that the client notices." },
+  cut: { name: "good", button: "Drop", testid: "drop", hint: "Cuts the open connection. The client sees it, and comes back." },
+  halfOpen: { name: "half-open", button: "Half-open", testid: "half-open", hint: "The open connection goes silent, and nobody is told, as in a tunnel. The client notices at its next ping." },
+  throttled: { name: "throttled", button: "Throttle", testid: "throttle", hint: "Everything is slow." },
+  down: { name: "down", button: "Network down", testid: "down", hint: "Nothing is open, and nothing can be opened." },
+};
+
+/** The link of one client. The console's server has it, from the first `open` to `close`. */
+export class Network {
+  fault = "none";
+  #closed = false;
+  /** @type {{id: string, url: string} | null} */
+  #link = null;
+
+  /** Whether there is one that can be given a fault. */
+  get isOpen() {
+    return this.#link !== null;
+  }
+
+  /** Have it; answers the WebSocket URL through it, or "" if it was closed meanwhile. */
+  async open() {
+    this.#closed = false;
+    this.#link ??= await api("/api/links", { method: "POST", body: {} });
+    if (this.#closed) this.close();
+    return this.#link?.url ?? "";
+  }
+
+  /** @param {string} fault */
+  async setFault(fault) {
+    // What went silent stays so; a person who leaves a tunnel has it broken by the system.
+    if (fault === "none" && this.fault === "halfOpen") await this.#tell("cut");
+    else if (fault !== "cut" && this.fault !== "none") await this.#tell("none"); // one at a time
+    await this.#tell(fault);
+    if (fault !== "cut" || this.fault === "halfOpen") this.fault = fault === "cut" ? "none" : fault;
+  }
+
+  /** A connection was opened through it: only what was open before has gone silent. */
+  opened() {
+    if (this.fault === "halfOpen") this.fault = "none";
+  }
+
+  /** Give it back, also while the page goes. */
+  close() {
+    this.#closed = true;
+    const link = this.#link;
+    this.#link = null;
+    this.fault = "none";
+    if (!link) return;
+    const headers = { "Content-Type": "application/json" };
+    fetch(`/api/links/${encodeURIComponent(link.id)}`, { method: "DELETE", keepalive: true, headers }).catch(() => {});
+  }
+
+  /** @param {string} fault */
+  #tell(fault) {
+    if (!this.#link) throw new Error("it has no network yet: connect it first");
+    return api(`/api/links/${encodeURIComponent(this.#link.id)}`, { method: "POST", body: { fault } });
+  }
+}
+
+/** @param {{network: Network, busy: boolean, onFault: (fault: string) => void}} props */
+export function NetworkButtons({ network, busy, onFault }) {
+  const { fault } = network;
+  return html`
+    <fieldset class="network">
+      <legend class="field-label">Network: <strong data-testid="fault">${FAULTS[fault].name}</strong></legend>
+      <div class="row">
+        ${Object.entries(FAULTS).map(([name, { button, testid, hint }]) => html`
+          <button type="button" key=${name} class="button small ${name === "none" && fault !== "none" ? "primary" : ""}" title=${hint}
+            aria-pressed=${name === "cut" || name === "none" ? null : fault === name}
+            data-testid=${testid} disabled=${!network.isOpen || busy} onClick=${() => onFault(name)}>${button}</button>`)}
+      </div>
+      ${fault !== "none" && html`<p class="field-hint">${FAULTS[fault].hint}</p>`}
+    </fieldset>`;
+}
+
+/** Who hears of changes, at most 20 times a second. */
+export function notifier() {
+  /** @type {Set<() => void>} */
+  const listeners = new Set();
+  let told = true;
+  return {
+    /** @param {() => void} listener */
+    subscribe(listener) {
+      listeners.add(listener);
+      return () => void listeners.delete(listener);
+    },
+    /** Tell who listens, soon. */
+    changed() {
+      if (!told) return;
+      told = false;
+      setTimeout(() => {
+        told = true;
+        for (const listener of listeners) listener();
+      }, 50);
+    },
+  };
+}
