@@ -67,7 +67,6 @@ class FakeChats:
     """Chats: every change that was written, and what follows from them."""
 
     changes: dict[str, list[Change]] = field(default_factory=dict)
-    entered: dict[str, Chat] = field(default_factory=dict)
     desk: set[str] = field(default_factory=set)
     waits: dict[str, Wait] = field(default_factory=dict)
 
@@ -86,10 +85,6 @@ class FakeChats:
             raise Overtaken
         if change.event.type is EventType.MESSAGE and self.sent(chat.id, str(change.event.id)):
             raise Overtaken
-        if chat.status is not Status.WAITING:
-            self.entered.pop(chat.id, None)
-        elif before is None or before.status is not Status.WAITING:
-            self.entered[chat.id] = chat
         self.changes.setdefault(chat.id, []).append(change)
 
     def sent(self, chat_id: str, message_id: str) -> Event | None:
@@ -100,7 +95,8 @@ class FakeChats:
         return [event for event in self._log(chat_id) if event.number > after][:limit]
 
     def waiting(self, *, limit: int) -> list[Chat]:
-        return sorted(self.entered.values(), key=lambda chat: chat.queue_key)[:limit]
+        in_queue = (chat for chat in self._all() if chat.status is Status.WAITING)
+        return sorted(in_queue, key=lambda chat: chat.queue_key)[:limit]
 
     def active_of(self, agent: str) -> list[str]:
         theirs = (chat for chat in self._all() if chat.status is Status.ACTIVE and chat.agent == agent)

@@ -29,6 +29,7 @@ from tests.contract.chat_desk import (
     said,
 )
 from tests.contract.conftest import SECRET, Stage
+from tests.contract.test_chat_table import ACTIONS, EXPECTED, PROBLEMS
 
 # POST /chats
 
@@ -647,8 +648,6 @@ def test_every_problem_is_described_with_an_example(document: dict[str, Any]) ->
 
 def test_the_table_of_who_may_do_what_is_described(document: dict[str, Any]) -> None:
     """Every answer that the table has stands in the description of its operation."""
-    from tests.contract.test_chat_table import ACTIONS, EXPECTED, PROBLEMS
-
     for (action, _, _), cell in EXPECTED.items():
         method, path, _, good = ACTIONS[action]
         responses = document["paths"][f"/chats/{{id}}{path}"][method.lower()]["responses"]

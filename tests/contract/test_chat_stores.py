@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import boto3
+import hypothesis
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -143,6 +144,14 @@ def test_who_comes_back_has_the_old_place(chats: Chats) -> None:
 
     assert [chat.id for chat in chats.waiting(limit=10)] == ["c-1", "c-2"]
     assert chats.waiting(limit=1) == [back.chat]
+
+
+def test_the_queue_has_the_chats_as_they_are_now(chats: Chats, desk: Desk) -> None:
+    desk.start()
+
+    said = desk.send()
+
+    assert chats.waiting(limit=10) == [said.chat] == [chats.get("c-1")]
 
 
 def test_what_ended_in_the_queue_is_in_it_no_more(chats: Chats, desk: Desk) -> None:
@@ -305,7 +314,12 @@ Step = tuple[int, str, int]
 _numbers = itertools.count(1)
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+# A failure is short as it is; to make it shorter takes minutes.
+@settings(
+    max_examples=25,
+    phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate],
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(
     steps=st.lists(
         st.tuples(

@@ -133,6 +133,7 @@ CHANGES: dict[str, tuple[Any, Change | None, int]] = {
     "start": (None, rules.start("c-1", ANA, None, later(0)), 4),
     "accept": (waiting(), rules.accept(waiting(), BO, later(1)), 4),
     "message": (active(), said(), 3),
+    "message in the queue": (waiting(), rules.send(waiting(), ANA, "m-1", SECRET, later(1)), 4),
     "transfer": (active(), rules.transfer(active(), BO, "cy", later(1)), 4),
     "requeue": (active(), rules.transfer(active(), BO, None, later(1)), 4),
     "away": (active(), rules.agent_left(active(), "bo", LIMITS, later(1)), 2),

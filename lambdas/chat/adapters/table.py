@@ -82,7 +82,7 @@ class ChatTable:
         return [Event.model_validate_json(row["event"]["S"]) for row in rows]
 
     def waiting(self, *, limit: int) -> list[Chat]:
-        """The queue, as of when each came into it; first come, first served."""
+        """The queue; first come, first served."""
         return [Chat.model_validate_json(row["chat"]["S"]) for row in self._query("queue", limit=limit)]
 
     def active_of(self, agent: str) -> list[str]:
@@ -157,8 +157,9 @@ class ChatTable:
         if event.type is EventType.MESSAGE:
             yield self._put_new(self._row(place, f"sent#{event.id}", event=text))
         was_waiting = before is not None and before.status is Status.WAITING
-        if chat.status is Status.WAITING and not was_waiting:
-            yield self._put_new(self._row("queue", chat.queue_key, chat=_json(chat)))
+        if chat.status is Status.WAITING:
+            in_queue = self._row("queue", chat.queue_key, chat=_json(chat))
+            yield self._put_again(in_queue) if was_waiting else self._put_new(in_queue)
         if was_waiting and chat.status is not Status.WAITING:
             yield self._delete("queue", chat.queue_key)
         had = before.agent if before is not None and before.status is Status.ACTIVE else None
@@ -188,6 +189,9 @@ class ChatTable:
                 "ExpressionAttributeNames": names,
             }
         }
+
+    def _put_again(self, row: dict[str, Any]) -> dict[str, Any]:
+        return {"Put": {"TableName": self.name, "Item": row}}
 
     def _delete(self, collection: str, item: str) -> dict[str, Any]:
         return {"Delete": {"TableName": self.name, "Key": _key(collection, item)}}

@@ -49,7 +49,7 @@ class Chats(Protocol):
         """The events after this number, in their order."""
 
     def waiting(self, *, limit: int) -> list[Chat]:
-        """The queue, as of when each came into it; first come, first served."""
+        """The queue; first come, first served."""
 
     def active_of(self, agent: str) -> list[str]:
         """The ids of the chats that this agent has now."""

@@ -100,10 +100,9 @@ def openapi() -> Json:
 def _schemas() -> Json:
     models: Any = [(model, "validation") for model in MODELS]
     _, definitions = models_json_schema(models, by_alias=True, ref_template=f"{SCHEMAS}{{model}}")
-    return {**definitions["$defs"], "Problem": problem([*_GENERAL, *Kind]), "Refusal": REFUSAL}
+    return {**definitions["$defs"], "Problem": problem([*General, *Kind]), "Refusal": REFUSAL}
 
 
-_GENERAL = [kind for kind in General if kind not in {General.NO_SUCH_ROUTE, General.METHOD_NOT_ALLOWED}]
 _SECURITY_SCHEMES: Json = {
     "jwt": {
         "type": "http",
