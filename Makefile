@@ -83,8 +83,9 @@ up: $(TOOLS) ## Start the local stack on PORT and its console on CONSOLE_PORT, s
 down: $(TOOLS) ## Stop a local stack that is left over
 	@python -m local down
 
-example-progress: $(TOOLS) ## Serve the example of a progress bar beside `make up`, stay until Ctrl-C
-	@python -m examples.progress
+example-progress: PORT := $(if $(filter file,$(origin PORT)),,$(PORT))
+example-progress: $(TOOLS) ## Serve the example of a progress bar beside `make up`, on PORT (4610), stay until Ctrl-C
+	@python -m examples.progress $(if $(PORT),--port $(PORT))
 
 clean: ## Remove what was built and installed
 	@rm -rf build cdk.out .venv node_modules .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

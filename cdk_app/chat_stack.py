@@ -66,6 +66,7 @@ class ChatStack(Stack):
             "IDLE_SECONDS": chat.idle_seconds,
             "AGENT_AWAY_SECONDS": chat.agent_away_seconds,
             "RATING_SECONDS": chat.rating_seconds,
+            "MESSAGES_PER_MINUTE": chat.messages_per_minute,
         }
         present: Environment = {"CONNECTIONS_TABLE_NAME": ringback.tables.connections.table_name}
         telling: Environment = {"ACCEPT_FUNCTION_NAME": ringback.accept.function.function_name}
@@ -90,7 +91,7 @@ class ChatStack(Stack):
                 "MESSAGE_TTL_SECONDS": chat.message_ttl_seconds,
                 "CHAT_SESSION_STATE_MACHINE_ARN": self.session.state_machine.state_machine_arn,
             },
-            timeout=Duration.minutes(3),  # it hands over a hundred messages, and again what was not taken
+            timeout=Duration.minutes(10),  # it hands over a hundred messages, and for long again what was not taken
         )
         self.events = ChatEvents(
             self,

@@ -123,7 +123,7 @@ class HttpApiSettings(_Model):
 
 
 class ChatSettings(_Model):
-    """Whose tokens call the chat's API, which are agents', and how long a chat may stay in each of its phases."""
+    """Whose tokens call the chat's API, which are agents', and what limits there are to a chat."""
 
     issuer: Annotated[str, Field(pattern=r"^https?://[^\s]+$", max_length=1024)]
     audience: Text
@@ -134,6 +134,7 @@ class ChatSettings(_Model):
     idle_seconds: Seconds = 900
     agent_away_seconds: Seconds = 60
     rating_seconds: Seconds = 86_400
+    messages_per_minute: Annotated[int, Field(ge=1, le=6000)] = 60
     retention_days: Annotated[int, Field(ge=1, le=3650)] = 90
     message_ttl_seconds: Annotated[int, Field(ge=1, le=MAX_TTL_SECONDS)] = 86_400
 
@@ -218,8 +219,9 @@ class StageSettings(_Model):
     def _only_agents_open_the_desk(self) -> Self:
         if self.chat and self.token.contexts_claim is None:
             raise ValueError(
-                "chat needs token.contexts_claim: name the claim that lists what a token may open. Customers' tokens "
-                'have "chat/support" in it, and only agents\' have "chat/desk"; without it, anybody could listen there'
+                "chat needs token.contexts_claim: name the claim that lists what a token may open, which must be none "
+                "that users write themselves. Customers' tokens have \"chat/support\" in it, and only agents' have "
+                '"desk/chat"; without it, anybody could listen there'
             )
         return self
 

@@ -31,7 +31,8 @@ def read_stream(
         by: the function; it answers which records failed, and those come again, with all that follow.
         only: the filter's pattern.
         batch_size: so many changes at most in one invocation.
-        batches_at_once: of one shard of the stream; 1 keeps the whole shard in order, more each partition of the table.
+        batches_at_once: of one shard of the stream; 1 keeps the whole shard in order, more only the changes of each
+            item (partition and sort key).
         max_age: for as long a failed batch is tried again, however often that is; all that follow wait behind it.
         given_up: where Lambda then notes which batch it was.
     """

@@ -126,24 +126,25 @@ def problem_answers(details: Mapping[Kind, str], refusals: Mapping[HTTPStatus, s
             {
                 "description": kind.title,
                 "content": {CONTENT_TYPE: {"schema": one_of("Problem"), "examples": {}}},
-                **({"headers": _RETRY_AFTER} if kind.status is HTTPStatus.SERVICE_UNAVAILABLE else {}),
+                **({"headers": _retry_after(required=True)} if kind.status in _TRY_LATER else {}),
             },
         )
         told["content"][CONTENT_TYPE]["examples"][kind.uri.rpartition(":")[2]] = {
             "value": {"type": kind.uri, "title": kind.title, "status": kind.status.value, "detail": detail}
         }
     for status, description in refusals.items():
-        answers[str(status.value)] = {
-            "description": f"From API Gateway: {description}",
-            "content": {JSON: {"schema": one_of("Refusal")}},
-        }
+        refusal = {"description": f"From API Gateway: {description}", "content": {JSON: {"schema": one_of("Refusal")}}}
+        told = answers.setdefault(str(status.value), refusal)
+        if told is not refusal:  # both can say so, and API Gateway does not say for how long
+            told["description"] += f"; or from API Gateway: {description}"
+            told["content"] |= refusal["content"]
+            told["headers"] = _retry_after(required=False)
     return dict(sorted(answers.items()))
 
 
-_RETRY_AFTER: Json = {
-    "Retry-After": {
-        "required": True,
-        "description": "Seconds to wait before the next try",
-        "schema": {"type": "integer"},
-    }
-}
+_TRY_LATER = {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS}
+
+
+def _retry_after(*, required: bool) -> Json:
+    description = "Seconds to wait before the next try"
+    return {"Retry-After": {"required": required, "description": description, "schema": {"type": "integer"}}}

@@ -125,11 +125,11 @@ def last_lines(log: Path, count: int = 20) -> str:
 
 
 @contextlib.contextmanager
-def bound(port: int | None, *, variable: str = "PORT") -> Iterator[socket.socket]:
+def bound(port: int | None, *, variable: str = "PORT", target: str = "up") -> Iterator[socket.socket]:
     """The socket a server will listen on. Bound here, so no other program can take the port in between.
 
     Raises:
-        PortBusy: says with which variable of `make up` to choose another.
+        PortBusy: says with which variable of `make up`, or of another target, to choose another.
     """
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -137,7 +137,7 @@ def bound(port: int | None, *, variable: str = "PORT") -> Iterator[socket.socket
             listener.bind((settings.HOST, port or 0))
         except OSError as error:
             raise PortBusy(
-                f"Port {port} is not free: {error.strerror}. Choose another: make up {variable}={(port or 0) + 1}"
+                f"Port {port} is not free: {error.strerror}. Choose another: make {target} {variable}={(port or 0) + 1}"
             ) from error
         yield listener
 

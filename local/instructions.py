@@ -2,11 +2,13 @@
 
 import json
 import shlex
+from collections.abc import Mapping
 
 from local import settings
 from local.installation import Installation
 
 _USER, _CONTEXT, _CONTEXT_ID = "ana", "chat", "42"
+_CHAT_PEOPLE = {"customer": ("ana", "chat", "support"), "agent": ("bo", "desk", "chat")}
 
 
 def instructions(installation: Installation) -> str:
@@ -56,12 +58,23 @@ The way a run took (its ARN is what start-execution answers):
 
 {history_command(installation)}
 
-A customer's chat: the first command hears what happens in it, the second starts it. (An agent has another contextId and
-another role: desk, and agent.)
+A chat. The customer hears what happens, and starts one, whose id is the answer's:
 
-{chat_client_command(installation)}
+{chat_client_command(installation, "customer")}
 
-{start_chat_command(installation)}
+{chat_call_command(installation, "customer", "/chats", {"subject": "A question"})}
+
+The agent is at the desk for as long as they hear, accepts the chat (put its id for ID), and answers:
+
+{chat_client_command(installation, "agent")}
+
+{chat_call_command(installation, "agent", "/chats/ID/accept")}
+
+{chat_call_command(installation, "agent", "/chats/ID/messages", {"text": "Hello"})}
+
+A long job with a progress bar, in a page of its own (from another terminal, in this folder):
+
+make example-progress
 """
 
 
@@ -70,25 +83,32 @@ def client_command(installation: Installation) -> str:
     return _wscat(installation, _CONTEXT_ID)
 
 
-def chat_client_command(installation: Installation) -> str:
-    """The same, where customers are told of their chats."""
-    return _wscat(installation, "support")
+def chat_client_command(installation: Installation, role: str) -> str:
+    """The same, where customers are told of their chats, or agents of theirs and of the queue."""
+    user, context, context_id = _CHAT_PEOPLE[role]
+    return _wscat(installation, context_id, context=context, token=f"--user {user} --contexts {context}/{context_id}")
 
 
-def start_chat_command(installation: Installation) -> str:
-    token = f"$({installation.token_command} --user {_USER} --chat customer)"
+def chat_call_command(
+    installation: Installation, role: str, path: str, body: Mapping[str, object] | None = None
+) -> str:
+    """A POST to the chat's API, whose tokens are others."""
+    user, _, _ = _CHAT_PEOPLE[role]
+    token = f"$({installation.token_command} --user {user} --chat {role})"
     return " \\\n".join(
         [
-            f"curl {shlex.quote(installation.chat_api_url + '/chats')}",
+            f"curl {shlex.quote(installation.chat_api_url + path)}",
             f'  -H "Authorization: Bearer {token}" -H "Content-Type: application/json"',
-            f"  -d {shlex.quote(json.dumps({'subject': 'A question'}))}",
+            f"  -d {shlex.quote(json.dumps(body or {}))}",
         ]
     )
 
 
-def _wscat(installation: Installation, context_id: str) -> str:
-    url = f"{installation.websocket_url}?context={_CONTEXT}&contextId={context_id}"
-    token = f"$({installation.token_command} --user {_USER})"
+def _wscat(
+    installation: Installation, context_id: str, *, context: str = _CONTEXT, token: str = f"--user {_USER}"
+) -> str:
+    url = f"{installation.websocket_url}?context={context}&contextId={context_id}"
+    token = f"$({installation.token_command} {token})"
     return f'PATH="{settings.TOOLS}:$PATH" npx --yes wscat -c {shlex.quote(url)} -H "Authorization: Bearer {token}"'
 
 

@@ -321,9 +321,21 @@ class DirectEnvelope(_Strict):
 _PLAINLY = {
     "extra_forbidden": "there is no such field",
     "missing": "is missing",
+    "string_type": "must be a text",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "bool_type": "must be true or false",
+    "list_type": "must be a list",
     "model_type": "must be a JSON object",
     "string_pattern_mismatch": "must be printable ASCII, without spaces and #",
 }
+# The same, where the words have a number or a choice in them.
+_REWORDED = (
+    (r"^\w+ should have at least 1 (character|item).*", "must not be empty"),
+    (r"^\w+ should (be|have) ", r"must \1 "),
+    (" greater than or equal to ", " at least "),
+    (" less than or equal to ", " at most "),
+)
 # Fields whose pattern is another one.
 _PATTERNS_PLAINLY = {
     "traceparent": "must be W3C Trace Context, for example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
@@ -332,13 +344,18 @@ _PATTERNS_PLAINLY = {
 }
 
 
-def describe(error: ValidationError) -> str:
-    """Say what is wrong with an envelope, field by field, without repeating any of its values."""
+def describe(error: ValidationError, *, whole: str = "envelope") -> str:
+    """Say what is wrong with an envelope, field by field, without repeating any of its values.
+
+    Args:
+        error: what pydantic says.
+        whole: what to call the envelope, where it is wrong as a whole.
+    """
     problems = []
     for item in error.errors(include_url=False, include_input=False, include_context=False):
         # The keys inside a payload are the backend's own words, like its values.
         path = item["loc"][:1] if item["loc"][:1] == ("payload",) else item["loc"]
-        field = ".".join(map(_printable, path)) or "envelope"
+        field = ".".join(map(_printable, path)) or whole
         problems.append(f"{field}: {plainly(item['type'], path[-1:], item['msg'])}")
     return "; ".join(problems)
 
@@ -347,7 +364,11 @@ def plainly(error_type: str, field: tuple[int | str, ...], message: str) -> str:
     """Say what pydantic found in the last part of a field's path to whoever wrote the message."""
     if error_type == "string_pattern_mismatch" and field and field[0] in _PATTERNS_PLAINLY:
         return _PATTERNS_PLAINLY[str(field[0])]
-    return _PLAINLY.get(error_type) or message.removeprefix("Value error, ")
+    if error_type == "value_error":
+        return message.removeprefix("Value error, ")
+    for found, said in _REWORDED:
+        message = re.sub(found, said, message)
+    return _PLAINLY.get(error_type) or message
 
 
 def _printable(name: object) -> str:

@@ -57,18 +57,32 @@ _CONFIG = Config(
     retries={"mode": "standard", "total_max_attempts": 3},
     max_pool_connections=32,
 )
-# A hundred messages take their time; and a call that may have done its work is repeated by who knows the ids.
-_ACCEPT_CONFIG = Config(read_timeout=65, retries={"mode": "standard", "total_max_attempts": 1})
+SENDING_SECONDS = 65
+"""For how long one call that sends is waited for: a hundred messages take their time."""
+# A call that may have done its work is repeated by who knows the ids.
+_ACCEPT_CONFIG = Config(retries={"mode": "standard", "total_max_attempts": 1})
 _LONG_POLLING = Config(read_timeout=30)
 _NO_SUCH_STACK = re.compile(r"does not exist")
 
 
 class Clients:
-    """boto3's clients for one region of one account, or for the local stack. Each is made once, when asked for."""
+    """boto3's clients for one region of one account, or for the local stack. Each is made once, when asked for.
 
-    def __init__(self, session: boto3.Session, *, region: str | None = None, endpoint_url: str | None = None) -> None:
+    ``sending_seconds`` is for how long one call that sends is waited for: no less than it may take, unless the caller
+    has no more time itself.
+    """
+
+    def __init__(
+        self,
+        session: boto3.Session,
+        *,
+        region: str | None = None,
+        endpoint_url: str | None = None,
+        sending_seconds: int = SENDING_SECONDS,
+    ) -> None:
         self.session = session
         self.endpoint_url = endpoint_url
+        self.sending_seconds = sending_seconds
         self._region = region
         # No proxy stands between this machine and itself.
         self._config = _CONFIG.merge(Config(proxies={})) if endpoint_url else _CONFIG
@@ -76,14 +90,16 @@ class Clients:
         self._making = Lock()
 
     @classmethod
-    def of_aws(cls, *, region: str | None = None, profile: str | None = None) -> Self:
+    def of_aws(
+        cls, *, region: str | None = None, profile: str | None = None, sending_seconds: int = SENDING_SECONDS
+    ) -> Self:
         """Clients with the caller's own credentials, as boto3 finds them.
 
         Raises:
             NotAuthenticated: there is no such profile.
         """
         with aws.translated():
-            return cls(boto3.Session(region_name=region, profile_name=profile))
+            return cls(boto3.Session(region_name=region, profile_name=profile), sending_seconds=sending_seconds)
 
     @classmethod
     def of_local(cls, endpoint_url: str) -> Self:
@@ -97,7 +113,9 @@ class Clients:
 
     def in_region(self, region: str) -> "Clients":
         """Clients with the same credentials for another region."""
-        return Clients(self.session, region=region, endpoint_url=self.endpoint_url)
+        return Clients(
+            self.session, region=region, endpoint_url=self.endpoint_url, sending_seconds=self.sending_seconds
+        )
 
     @property
     def region(self) -> str:
@@ -122,7 +140,8 @@ class Clients:
     @property
     def functions(self) -> "LambdaClient":
         """For sending: asks once and waits for long."""
-        return self._once("lambda", lambda: self.session.client("lambda", **self._options(_ACCEPT_CONFIG)))
+        options = self._options(_ACCEPT_CONFIG.merge(Config(read_timeout=self.sending_seconds)))
+        return self._once("lambda", lambda: self.session.client("lambda", **options))
 
     @property
     def cloudformation(self) -> "CloudFormationClient":

@@ -192,7 +192,8 @@ class Publisher:
         Raises:
             InvalidMessage: it is none; nothing was sent.
             IdConflict: its id belongs to another message.
-            Unavailable: Ringback could not be reached for about 20 seconds; publish it again under the same id.
+            Unavailable: Ringback could not be reached for about 20 seconds, or once if it is not durable; publish it
+                again under the same id.
             AccessDenied, NotAuthenticated, NotInstalled: this caller cannot send here.
         """
         made = make_envelope(message, **fields)
@@ -220,7 +221,8 @@ class Publisher:
 
         Reads ``messages`` no further ahead than it sends. ``on_result`` gets every message's result, in their
         order; ``on_progress`` the summary so far, after each call. One that fails does not stop the others; but after
-        an ordered message that was `unavailable`, the later ordered ones of its recipient are so, too.
+        an ordered message that was `unavailable`, the later ordered ones of its recipient are so, too. What is not
+        durable is tried once.
 
         Raises:
             AccessDenied, NotAuthenticated, NotInstalled: this caller cannot send here.
@@ -356,7 +358,8 @@ class Publisher:
                 break
             for item, result in zip(waiting, self._call(waiting), strict=True):
                 results[item.number] = result
-            waiting = [item for item in waiting if results[item.number].status == "unavailable"]
+            # What is not durable is worth nothing later.
+            waiting = [item for item in waiting if item.durable and results[item.number].status == "unavailable"]
             if waiting and longest_pause_seconds is not None:
                 self._sleep(longest_pause_seconds * (0.5 + random.random() / 2))  # noqa: S311 - only spreads the load
         return [results[item.number] for item in items]
@@ -395,13 +398,14 @@ class _Item:
     id: str | None
     body: bytes = b""
     orders: Recipient | None = None
+    durable: bool = True
     refused: Result | None = None
 
     @classmethod
     def of(cls, number: int, made: Envelope) -> Self:
         # A payload may be null, and what is not given must not stand there as if it were.
         body = made.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-        return cls(number, made.id, to_json(body), made.recipient if made.ordered else None)
+        return cls(number, made.id, to_json(body), made.recipient if made.ordered else None, made.durable)
 
     @classmethod
     def read(cls, number: int, message: Envelope | Mapping[str, Any]) -> Self:

@@ -3,7 +3,7 @@
 The people: Ana, a customer; Bo and Cy, who are agents; Dan, another customer. The time: noon, as everywhere.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from lambdas.chat.core import rules
@@ -13,7 +13,11 @@ from tests.builders import NOW
 
 ANA, DAN = (Person(role=Role.CUSTOMER, user=user) for user in ("ana", "dan"))
 BO, CY = (Person(role=Role.AGENT, user=user) for user in ("bo", "cy"))
-LIMITS = rules.Limits(max_wait_seconds=600, idle_seconds=900, agent_away_seconds=60, rating_seconds=86_400)
+LIMITS = rules.Limits(
+    max_wait_seconds=600, idle_seconds=900, agent_away_seconds=60, rating_seconds=86_400, messages_per_minute=60
+)
+# For a test that has hundreds of messages come at once.
+TALKATIVE = replace(LIMITS, messages_per_minute=6_000)
 
 
 def later(seconds: float) -> datetime:
@@ -34,6 +38,15 @@ def active(agent: Person = BO, *, chat_id: str = "c-1", at: datetime = NOW) -> C
 def away(agent: Person = BO, *, at: datetime = NOW) -> Chat:
     """A chat whose agent has gone, at noon."""
     return after(rules.agent_left(active(agent, at=at), agent.user, LIMITS, at))
+
+
+def spent(*, at: datetime = NOW, said_at: datetime = NOW) -> Chat:
+    """A chat of noon in which both sides have just said as much as they may in a minute."""
+    chat = active(at=at)
+    for by in (ANA, BO):
+        for number in range(LIMITS.messages_per_minute):
+            chat = rules.send(chat, by, f"m-{number}-{by.user}", "and", LIMITS, said_at).chat
+    return chat
 
 
 def requeued(*, at: datetime = NOW) -> Chat:

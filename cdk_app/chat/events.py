@@ -16,7 +16,9 @@ from cdk_app.streams import read_stream
 EVENT_PREFIX = "event#"
 # Each event becomes up to three messages, and Ringback takes a hundred in one call.
 _BATCH_SIZE = 33
-_ONE_BATCH_AFTER_THE_OTHER = 1  # events of a chat are one partition; more at once would keep that order, and cost more
+# More at once would keep the order of each item only (partition and sort key), and every event of a chat is an item of
+# its own.
+_ONE_BATCH_AFTER_THE_OTHER = 1
 # A record lives for a day. What is given up on is noted four hours before, so that it can still be read there.
 _MAX_AGE = Duration.hours(20)
 
@@ -73,7 +75,8 @@ class ChatPresence(Told):
             pattern={
                 "source": ["ringback"],
                 "detail-type": ["ringback.connection.opened", "ringback.connection.closed"],
-                "detail": {"context": ["chat"], "contextId": ["support", "desk"]},
+                # Customers in chat/support, agents in desk/chat; the function leaves out what else fits.
+                "detail": {"context": ["chat", "desk"], "contextId": ["support", "chat"]},
             },
             bus_name=bus_name,
             encryption=encryption,

@@ -35,18 +35,26 @@ def make_application(
 ) -> web.Application:
     """The server, to be run on this port: jobs tell by this publisher, pages listen at this URL."""
 
+    at_work: set[str] = set()
+
     async def file(request: web.Request) -> web.Response:
         path, content_type = _FILES[request.path]
         return web.Response(body=path.read_bytes(), content_type=content_type, charset="utf-8")
 
     async def make_session(_request: web.Request) -> web.Response:
         token = keys.token(USER, contexts=[job.CONTEXT])
-        return web.json_response({"url": websocket_url, "token": token})
+        return web.json_response({"url": websocket_url, "token": token, "jobs": sorted(at_work)})
+
+    def do(job_id: str) -> None:
+        try:
+            job.run(publisher, USER, job_id, work(STEPS), STEPS)
+        finally:
+            at_work.discard(job_id)
 
     async def start_job(_request: web.Request) -> web.Response:
         job_id = str(uuid.uuid4())
-        arguments = (publisher, USER, job_id, work(STEPS), STEPS)
-        threading.Thread(target=job.run, args=arguments, name=f"job {job_id}", daemon=True).start()
+        at_work.add(job_id)
+        threading.Thread(target=do, args=(job_id,), name=f"job {job_id}", daemon=True).start()
         return web.json_response({"id": job_id, "state": "running", "done": 0, "of": STEPS})
 
     async def add_headers(_request: web.Request, response: web.StreamResponse) -> None:

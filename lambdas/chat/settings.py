@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Chats:
-    """Where the chats are, how long a row is kept, and how long a chat may stay in each of its phases."""
+    """Where the chats are, how long a row is kept, and what limits there are to a chat."""
 
     chats_table_name: str
     retention_days: int
@@ -13,6 +13,7 @@ class Chats:
     idle_seconds: int
     agent_away_seconds: int
     rating_seconds: int
+    messages_per_minute: int
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -243,7 +243,7 @@ class _Console:
             raise InvalidMessage("plan: give a text")
         contexts = body.get("contexts")
         if contexts is not None and not _are_texts(contexts):
-            raise InvalidMessage("contexts: give a list of texts, such as chat/desk")
+            raise InvalidMessage("contexts: give a list of texts, such as chat/support")
         claims = {name: value for name, value in {"plan": plan, "contexts": contexts}.items() if value is not None}
         return _json({"token": self._keys.token(user, ttl_seconds=ttl_seconds, **claims)})
 

@@ -90,12 +90,12 @@ class Stage:
             raise RuntimeError(f"{function_name}: {body}")
         return body
 
-    def client(self, user: str, *, context_id: str = "42", token: str | None = None) -> Client:
+    def client(self, user: str, *, context: str = "chat", context_id: str = "42", token: str | None = None) -> Client:
         """A client of this user, not connected yet."""
         return Client(
             self.installation.websocket_url,
             token=self.keys.token(user) if token is None else token,
-            context="chat",
+            context=context,
             context_id=context_id,
         )
 

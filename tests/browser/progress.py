@@ -4,7 +4,7 @@ import queue
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 _PATIENCE_MS = 30_000
 
@@ -32,10 +32,14 @@ class Bar:
 
     page: Page
 
+    @property
+    def start_button(self) -> Locator:
+        return self.page.get_by_role("button", name="Start a job")
+
     def start(self) -> str:
         """Start a job, and answer its id."""
         with self.page.expect_response("**/jobs") as answer:
-            self.page.get_by_role("button", name="Start a job").click()
+            self.start_button.click()
         job_id: str = answer.value.json()["id"]
         self.await_connected()
         return job_id

@@ -1,7 +1,8 @@
 """The chat's HTTP API as API Gateway calls it, on moto's tables: chats in every state, and people who call it."""
 
+import base64
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,7 +18,7 @@ from lambdas.chat.core.model import Change, Chat, Person, Role
 from lambdas.chat.routes import chat_api
 from lambdas.problems import Kind
 from tests.builders import NOW, connection
-from tests.chats import ANA, BO, CY, LIMITS
+from tests.chats import ANA, BO, CY, LIMITS, TALKATIVE
 from tests.contract.conftest import SECRET, Stage, create_table
 from tests.contract.http_gateway import http_event
 from tests.fakes import FakeClock
@@ -44,13 +45,35 @@ def customer_of(chat: Chat) -> Person:
 
 def said(text: str, by: Person = ANA, message_id: str = "m-1") -> Decide:
     """Somebody says something."""
-    return lambda chat, at: rules.send(chat, by, message_id, text, at)
+    return lambda chat, at: rules.send(chat, by, message_id, text, TALKATIVE, at)
 
 
-def claims_of(person: Person) -> dict[str, str]:
-    """What their tokens claim, as API Gateway tells it."""
-    role = {"role": "[support agent]"} if person.role is Role.AGENT else {}
+# Both sides have said as much as they may in a minute, in as few words as can be.
+_TAKES_IT_ALL = replace(LIMITS, messages_per_minute=1)
+SPENT: tuple[Decide, ...] = (
+    lambda chat, at: rules.send(chat, customer_of(chat), "m-customer", "and", _TAKES_IT_ALL, at),
+    lambda chat, at: rules.send(chat, BO, "m-agent", "and", _TAKES_IT_ALL, at),
+)
+
+
+def claims_of(person: Person) -> dict[str, Any]:
+    """What their tokens claim."""
+    role = {"role": ["support", "agent"]} if person.role is Role.AGENT else {}
     return {"sub": person.user, "iss": "https://issuer.example", "aud": "ringback-chat", **role}
+
+
+def as_text(claims: Mapping[str, Any]) -> dict[str, str]:
+    """The claims as API Gateway tells them of a token that it has verified."""
+    return {
+        name: f"[{' '.join(map(str, value))}]" if isinstance(value, list) else str(value)
+        for name, value in claims.items()
+    }
+
+
+def token_of(claims: object) -> str:
+    """A token that claims this; API Gateway has seen to its signature."""
+    parts = (json.dumps({"alg": "RS256"}), json.dumps(claims), "signature")
+    return ".".join(base64.urlsafe_b64encode(part.encode()).decode().rstrip("=") for part in parts)
 
 
 class Answer:
@@ -122,16 +145,17 @@ class Desk:
         method: str,
         path: str,
         body: Any = None,
-        claims: dict[str, str] | None = None,
+        claims: dict[str, Any] | None = None,
         /,
         *,
         query: str = "",
         **headers: str,
     ) -> Answer:
-        """Call the API; a body that is no text is sent as JSON."""
+        """Call the API, with a token that claims this; a body that is no text is sent as JSON."""
         text = body if body is None or isinstance(body, str | bytes) else json.dumps(body)
         claimed = claims_of(by) if claims is None else claims
-        event = http_event(method, path, text, claimed, query=query, **headers)
+        headers = {"authorization": f"Bearer {token_of(claimed)}", **headers}
+        event = http_event(method, path, text, as_text(claimed), query=query, **headers)
         return Answer(self._stage.call(chat_api.handler, event))
 
 
@@ -140,7 +164,7 @@ def desk(stage: Stage, cloud: None, monkeypatch: pytest.MonkeyPatch) -> Desk:
     create_table("Chats", "collection", "item")
     create_table("Connections", "caller_id", "context")
     desk = Desk(stage)
-    monkeypatch.setattr(aws, "ringback", lambda: desk.ringback.clients)
+    monkeypatch.setattr(aws, "ringback", lambda *_: desk.ringback.clients)
     monkeypatch.setattr(SystemClock, "now", lambda self: desk.clock.now())
     stage.set(
         CHATS_TABLE_NAME="Chats",
@@ -153,5 +177,6 @@ def desk(stage: Stage, cloud: None, monkeypatch: pytest.MonkeyPatch) -> Desk:
         IDLE_SECONDS=LIMITS.idle_seconds,
         AGENT_AWAY_SECONDS=LIMITS.agent_away_seconds,
         RATING_SECONDS=LIMITS.rating_seconds,
+        MESSAGES_PER_MINUTE=LIMITS.messages_per_minute,
     )
     return desk

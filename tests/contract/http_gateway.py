@@ -76,12 +76,15 @@ def http_event(
 
 
 def application_of(
-    handler: Callable[[dict[str, Any], Any], dict[str, Any]], claims: Mapping[str, str] = _BACKEND
+    handler: Callable[[dict[str, Any], Any], dict[str, Any]],
+    claims: Mapping[str, str] = _BACKEND,
+    *,
+    token: str = TOKEN,
 ) -> Application:
     """The function behind API Gateway, which knows one token and what that claims."""
 
     def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        return _answer(handler, claims, environ, start_response)
+        return _answer(handler, claims, token, environ, start_response)
 
     return application
 
@@ -89,6 +92,7 @@ def application_of(
 def _answer(
     handler: Callable[[dict[str, Any], Any], dict[str, Any]],
     claims: Mapping[str, str],
+    token: str,
     environ: dict[str, Any],
     start_response: Callable[..., Any],
 ) -> Iterable[bytes]:
@@ -96,7 +100,7 @@ def _answer(
     headers = {name[5:].lower(): value for name, value in environ.items() if name.startswith("HTTP_")}
     if environ.get("CONTENT_TYPE"):
         headers["content_type"] = environ["CONTENT_TYPE"]
-    if headers.pop("authorization", None) != f"Bearer {TOKEN}":
+    if headers.get("authorization") != f"Bearer {token}":
         start_response("401 Unauthorized", [("Content-Type", "application/json")])
         return [b'{"message":"Unauthorized"}']
     body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))

@@ -50,7 +50,7 @@ def test_every_message_gets_its_answer_in_their_order(stage: Stage, outside: Out
             "status": "conflict",
             "detail": "id: another message has it; an id names one content for one recipient",
         },
-        {"id": "m-5", "status": "invalid", "detail": "ack: Input should be 'none' or 'client'"},
+        {"id": "m-5", "status": "invalid", "detail": "ack: must be 'none' or 'client'"},
         {"id": "m-6", "status": "unavailable", "detail": "StartExecution: ThrottlingException"},
     ]
     assert stage.metrics() == {

@@ -13,7 +13,8 @@ from lambdas.chat.adapters import aws
 from lambdas.chat.adapters.table import ChatTable
 from lambdas.chat.core import errors, rules
 from lambdas.chat.core.errors import ChatError
-from lambdas.chat.core.model import Person, Role
+from lambdas.chat.core.model import Chat, Person, Role
+from lambdas.chat.routes import chat_api
 from lambdas.chat.routes.openapi import openapi
 from lambdas.chat.routes.problems import Kind
 from lambdas.problems import General
@@ -24,11 +25,17 @@ from tests.contract.chat_desk import (
     ENDED_BY_CUSTOMER,
     RATED,
     REQUEUED,
+    SPENT,
+    Answer,
     Desk,
+    as_text,
+    claims_of,
     desk,  # noqa: F401 - a fixture
     said,
+    token_of,
 )
 from tests.contract.conftest import SECRET, Stage
+from tests.contract.http_gateway import http_event
 from tests.contract.test_chat_table import ACTIONS, EXPECTED, PROBLEMS
 
 # POST /chats
@@ -89,33 +96,88 @@ def test_agents_start_no_chats_and_customers_see_no_queue(desk: Desk) -> None:  
     ("claimed", "role"),
     [
         ({}, Role.CUSTOMER),
-        ({"role": ""}, Role.CUSTOMER),
-        ({"role": "customer"}, Role.CUSTOMER),
-        ({"role": "agents"}, Role.CUSTOMER),
-        ({"role": "no agent"}, Role.CUSTOMER),
-        ({"role": "[agents customer]"}, Role.CUSTOMER),
         ({"roles": "agent"}, Role.CUSTOMER),
         ({"role": "agent"}, Role.AGENT),
-        ({"role": "[agent]"}, Role.AGENT),
-        ({"role": "[customer agent]"}, Role.AGENT),
+        *(
+            ({"role": other}, Role.CUSTOMER)
+            for other in ("", "customer", "agents", "Agent", " agent", "no agent", "[agent]", "[my agent]", '["agent"]')
+        ),
+        ({"role": ["agent"]}, Role.AGENT),
+        ({"role": ["customer", "agent"]}, Role.AGENT),
+        ({"role": ["former agent", "agent"]}, Role.AGENT),
+        ({"role": [1, None, "agent"]}, Role.AGENT),
+        # As API Gateway tells them, the word stands alone in each of these lists.
+        *(
+            ({"role": others}, Role.CUSTOMER)
+            for others in (["agents", "customer"], ["not an agent"], ["former agent"], ["an agent of change"])
+        ),
+        *(({"role": odd}, Role.CUSTOMER) for odd in ([], [["agent"]], {"agent": True}, [{"agent": 1}], True, 1, None)),
     ],
+    ids=str,
 )
-def test_the_token_says_who_is_an_agent(desk: Desk, claimed: dict[str, str], role: Role) -> None:  # noqa: F811
+def test_the_token_says_who_is_an_agent(desk: Desk, claimed: dict[str, Any], role: Role) -> None:  # noqa: F811
     status = desk.call(BO, "GET", "/chats/waiting", None, {"sub": "bo", **claimed}).status
     assert status == (200 if role is Role.AGENT else 403)
 
 
 def test_the_stage_says_which_claim_and_which_role(desk: Desk, stage: Stage) -> None:  # noqa: F811
     stage.set(ROLE_CLAIM="https://shop.example/groups", AGENT_ROLE="support")
-    theirs = {"sub": "bo", "https://shop.example/groups": "[staff support]"}
+    theirs = {"sub": "bo", "https://shop.example/groups": ["staff", "support"]}
     assert desk.call(BO, "GET", "/chats/waiting", None, theirs).status == 200
     desk.call(BO, "GET", "/chats/waiting").problem(Kind.AGENTS_ONLY)
 
 
-@pytest.mark.parametrize("claims", [{}, {"sub": ""}, {"sub": f"{SECRET} #"}, {"sub": "é"}, {"sub": "x" * 256}])
-def test_a_token_that_names_nobody_is_refused(desk: Desk, claims: dict[str, str]) -> None:  # noqa: F811
+@pytest.mark.parametrize(
+    "claims", [{}, {"sub": ""}, {"sub": f"{SECRET} #"}, {"sub": "é"}, {"sub": "x" * 256}, {"sub": 5}, {"sub": ["bo"]}]
+)
+def test_a_token_that_names_nobody_is_refused(desk: Desk, claims: dict[str, Any]) -> None:  # noqa: F811
     for method, path in (("POST", "/chats"), ("GET", "/chats/c-1")):
         desk.call(ANA, method, path, None, {**claims, "role": "agent"}).problem(Kind.FORBIDDEN)
+
+
+OF_BO = token_of({"sub": "bo", "role": "agent"})
+
+
+@pytest.mark.parametrize("header", [f"Bearer {OF_BO}", f"bearer {OF_BO}", OF_BO, f"Bearer  {OF_BO}"])
+def test_the_token_is_read_as_api_gateway_reads_it(desk: Desk, header: str) -> None:  # noqa: F811
+    assert desk.call(BO, "GET", "/chats/waiting", authorization=header).status == 200
+
+
+def test_an_agent_s_name_may_be_any_that_json_can_write(desk: Desk) -> None:  # noqa: F811
+    """Whose payload ends anywhere, and has both characters that only base64url has."""
+    for length in range(3):
+        claims = {"sub": "bo", "role": "agent", "name": "ÿþ?>" * 3 + "~" * length}
+        assert desk.call(BO, "GET", "/chats/waiting", None, claims).status == 200
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "",
+        "Bearer",
+        f"Bearer {OF_BO}, Bearer {OF_BO}",  # as API Gateway joins two headers
+        f"Bearer {OF_BO},Bearer {OF_BO}",
+        f"Bearer {OF_BO.rpartition('.')[0]}",
+        f"Bearer {OF_BO}.more",
+        "Bearer e30.e.e30",
+        "Bearer e30.é.e30",
+        "Bearer e30.gICA.e30",  # no UTF-8
+        "Bearer e30.e30.e30",  # nobody
+        f"Bearer {token_of('bo')}",
+        f"Bearer {token_of(['sub', 'bo'])}",
+        f"Bearer {token_of({'sub': 'ana', 'role': 'agent'})}",
+        f"Bearer {token_of({'sub': ['bo'], 'role': 'agent'})}",
+    ],
+)
+def test_another_token_than_the_verified_one_is_refused(desk: Desk, header: str) -> None:  # noqa: F811
+    told = desk.call(BO, "GET", "/chats/waiting", authorization=header).problem(Kind.FORBIDDEN)
+    assert told["detail"] == "send one token, with a sub, in the header Authorization: Bearer TOKEN"
+
+
+def test_without_the_header_nobody_is_anybody(stage: Stage, desk: Desk) -> None:  # noqa: F811
+    event = http_event("GET", "/chats/waiting", None, as_text(claims_of(BO)))
+    assert "authorization" not in event["headers"]
+    Answer(stage.call(chat_api.handler, event)).problem(Kind.FORBIDDEN)
 
 
 # GET /chats/waiting, GET /chats/{id}
@@ -166,7 +228,27 @@ def test_a_chat_has_a_position_while_it_waits(desk: Desk) -> None:  # noqa: F811
     assert "position" not in desk.call(ANA, "GET", "/chats/c-1").body
 
 
-@pytest.mark.parametrize("chat_id", ["c-404", str(uuid.uuid4()), "a%20b", "%C3%A4", "a%2Fb", "a%23b", "x" * 81, "%25"])
+def test_a_chat_that_does_not_wait_costs_no_look_at_the_queue(
+    desk: Desk,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looks: list[int] = []
+
+    def look(_: ChatTable, *, limit: int) -> list[Chat]:
+        looks.append(limit)
+        return []
+
+    monkeypatch.setattr(ChatTable, "waiting", look)
+    desk.chat(chat_id="c-0", by=DAN)
+    desk.chat(ACCEPTED)
+
+    assert desk.call(DAN, "GET", "/chats/c-0").status == desk.call(ANA, "GET", "/chats/c-1").status == 200
+    assert len(looks) == 1
+
+
+@pytest.mark.parametrize(
+    "chat_id", ["c-404", f"{uuid.UUID(int=4)}", "a%20b", "%C3%A4", "a%2Fb", "a%23b", "x" * 81, "%25"]
+)
 def test_what_is_no_chat_is_not_found(desk: Desk, chat_id: str) -> None:  # noqa: F811
     for by in (ANA, BO):
         answer = desk.call(by, "GET", f"/chats/{chat_id}")
@@ -214,6 +296,25 @@ def test_a_message_is_said_once_for_each_id(desk: Desk) -> None:  # noqa: F811
     desk.call(ANA, "POST", "/chats/c-1/end")
     assert desk.call(ANA, "POST", "/chats/c-1/messages", message).body == first.body, "its answer was lost"
     assert desk.now().version == 4
+
+
+def test_who_says_too_much_is_told_when_to_go_on(desk: Desk, stage: Stage) -> None:  # noqa: F811
+    desk.chat(ACCEPTED, *SPENT)
+    said_before = {"id": "m-customer", "text": "and"}
+    more = {"id": "m-1", "text": "more"}
+
+    refused = desk.call(ANA, "POST", "/chats/c-1/messages", more)
+
+    refused.problem(Kind.TOO_MANY_MESSAGES)
+    assert refused.headers["Retry-After"] == "1"
+    assert desk.call(ANA, "POST", "/chats/c-1/messages", said_before).status == 200, "it was said, and is not said anew"
+    assert stage.metrics() == {}
+    desk.clock.sleep(1)
+    assert desk.call(ANA, "POST", "/chats/c-1/messages", more).status == 201
+    answers = [desk.call(ANA, "GET", f"/chats/c-1{path}") for path in ("", "/messages", "/transcript")]
+    answers += [desk.call(BO, "GET", "/chats/waiting"), desk.call(BO, "POST", "/chats/c-1/accept")]
+    assert {answer.status for answer in answers} == {200}
+    assert not [answer.text for answer in answers if "llowance" in answer.text], "nobody is shown what is left"
 
 
 @pytest.mark.parametrize("given", [{}, {"id": None}])
@@ -278,7 +379,7 @@ def test_typing_is_shown_to_the_other_side_and_kept_nowhere(desk: Desk) -> None:
     (shown,) = desk.ringback.taken
     assert shown | {"id": ""} == {
         "id": "",
-        "recipient": {"user": "bo", "context": "chat", "contextId": "desk"},
+        "recipient": {"user": "bo", "context": "desk", "contextId": "chat"},
         "type": "chat.typing",
         "payload": {"chatId": "c-1", "by": {"role": "customer", "user": "ana"}, "at": "2030-01-31T12:00:00.000Z"},
         "durable": False,
@@ -312,7 +413,7 @@ def test_an_agent_who_is_not_at_the_desk_can_neither_accept_nor_be_given_a_chat(
     desk.chat()
     desk.disconnect(CY)
     told = desk.call(CY, "POST", "/chats/c-1/accept").problem(Kind.NOT_AT_THE_DESK)
-    assert "contextId=desk" in told["detail"]
+    assert "context=desk&contextId=chat" in told["detail"]
     desk.call(BO, "POST", "/chats/c-1/accept")
     desk.call(BO, "POST", "/chats/c-1/transfer", {"agent": "cy"}).problem(Kind.AGENT_NOT_PRESENT)
 
@@ -350,11 +451,14 @@ def test_a_rating_is_kept_with_the_chat(desk: Desk, given: dict[str, Any]) -> No
 # What is sent
 
 LONGEST = "👋" * 4000
+TURNS = [*range(0x202A, 0x202F), *range(0x2066, 0x206A)]
 BODIES: list[tuple[str, Any, list[str]]] = [
     ("/chats", {"subject": ""}, ["subject"]),
     ("/chats", {"subject": "x" * 201}, ["subject"]),
     ("/chats", {"subject": 1}, ["subject"]),
     ("/chats", {"subject": f"{SECRET}\u0007"}, ["subject"]),
+    ("/chats", {"subject": " "}, ["subject"]),
+    ("/chats", {"subject": f"\u202e{SECRET}"}, ["subject"]),
     ("/chats", {"subjekt": SECRET}, ["subjekt"]),
     ("/chats", {"customer": SECRET, "status": "ENDED"}, ["customer", "status"]),
     ("/chats/c-1/messages", {}, ["text"]),
@@ -366,15 +470,17 @@ BODIES: list[tuple[str, Any, list[str]]] = [
     ("/chats/c-1/messages", {"text": f"{SECRET}\u001b[2J"}, ["text"]),
     ("/chats/c-1/messages", {"text": f"{SECRET}\u0085"}, ["text"]),
     ("/chats/c-1/messages", f'{{"text": "{SECRET}\\ud800"}}', ["text"]),
+    *(("/chats/c-1/messages", {"text": blank}, ["text"]) for blank in ("   ", "\n\t", "\u3000\u00a0", "\u200b\u200d")),
+    *(("/chats/c-1/messages", {"text": f"{SECRET}{chr(turn)}!"}, ["text"]) for turn in TURNS),
     ("/chats/c-1/messages", {"text": "x", "id": ""}, ["id"]),
     ("/chats/c-1/messages", {"text": "x", "id": f"{SECRET}#"}, ["id"]),
     ("/chats/c-1/messages", {"text": "x", "id": "x" * 129}, ["id"]),
     ("/chats/c-1/messages", {"text": "x", "id": 7}, ["id"]),
     ("/chats/c-1/messages", {"text": "x", "by": SECRET, "number": 1}, ["by", "number"]),
-    ("/chats/c-1/transfer", {}, ["queue"]),
-    ("/chats/c-1/transfer", {"agent": None, "queue": None}, ["queue"]),
-    ("/chats/c-1/transfer", {"agent": "cy", "queue": True}, ["queue"]),
-    ("/chats/c-1/transfer", {"queue": False}, ["queue"]),
+    ("/chats/c-1/transfer", {}, ["agent", "queue"]),
+    ("/chats/c-1/transfer", {"agent": None, "queue": None}, ["agent", "queue"]),
+    ("/chats/c-1/transfer", {"agent": "cy", "queue": True}, ["agent", "queue"]),
+    ("/chats/c-1/transfer", {"queue": False}, ["agent", "queue"]),
     ("/chats/c-1/transfer", {"queue": "true"}, ["queue"]),
     ("/chats/c-1/transfer", {"queue": 1}, ["queue"]),
     ("/chats/c-1/transfer", {"agent": f"{SECRET} #"}, ["agent"]),
@@ -390,6 +496,8 @@ BODIES: list[tuple[str, Any, list[str]]] = [
     ("/chats/c-1/rating", {"rating": 5, "feedback": ""}, ["feedback"]),
     ("/chats/c-1/rating", {"rating": 5, "feedback": "x" * 2001}, ["feedback"]),
     ("/chats/c-1/rating", {"rating": 5, "feedback": f"{SECRET}\u200f\u007f"}, ["feedback"]),
+    ("/chats/c-1/rating", {"rating": 5, "feedback": "\r\n"}, ["feedback"]),
+    ("/chats/c-1/rating", {"rating": 5, "feedback": f"{SECRET}\u2067"}, ["feedback"]),
     ("/chats/c-1/rating", {"rating": 0, "feedback": 1, "x": 1}, ["rating", "feedback", "x"]),
 ]
 
@@ -407,6 +515,45 @@ def test_what_cannot_be_read_is_told_field_by_field(
     assert [error["field"] for error in problem["errors"]] == fields
     assert all(error["detail"] for error in problem["errors"])
     assert desk.now() == before
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "told"),
+    [
+        ("messages", {}, "text: is missing"),
+        ("messages", {"text": ""}, "text: must not be empty"),
+        ("messages", {"text": 3}, "text: must be a text"),
+        ("messages", {"text": "x" * 4001}, "text: must have at most 4000 characters"),
+        ("rating", {"rating": 6}, "rating: must be at most 5"),
+        ("rating", {"rating": 0}, "rating: must be at least 1"),
+        ("rating", {"rating": "5"}, "rating: must be a whole number"),
+        ("transfer", {}, 'agent or queue: give one of the two: "agent" with a name, or "queue" as true'),
+        ("transfer", {"queue": 1}, "queue: must be true or false"),
+    ],
+)
+def test_what_cannot_be_read_is_told_in_plain_words(
+    desk: Desk,  # noqa: F811
+    path: str,
+    body: Any,
+    told: str,
+) -> None:
+    desk.chat(ACCEPTED)
+    by = BO if path == "transfer" else ANA
+    problem = desk.call(by, "POST", f"/chats/c-1/{path}", body).problem(General.INVALID_REQUEST)
+    assert problem["detail"] == told
+
+
+@pytest.mark.parametrize("after", ["-1", "x"])
+def test_a_parameter_that_cannot_be_read_is_told_in_plain_words(desk: Desk, after: str) -> None:  # noqa: F811
+    desk.chat(ACCEPTED)
+    problem = desk.call(ANA, "GET", "/chats/c-1/messages", query=f"after={after}").problem(General.INVALID_REQUEST)
+    assert problem["detail"] == {"-1": "after: must be at least 0", "x": "after: must be a whole number"}[after]
+
+
+@pytest.mark.parametrize("text", ["  .", "x\n", "\u200fאבג\u200e!", "👩\u200d🚀", "\u2028x", " " * 3999 + "!"])
+def test_what_says_something_is_taken_as_it_is(desk: Desk, text: str) -> None:  # noqa: F811
+    desk.chat(ACCEPTED)
+    assert desk.call(ANA, "POST", "/chats/c-1/messages", {"text": text}).body["text"] == text
 
 
 def test_the_longest_texts_are_taken(desk: Desk) -> None:  # noqa: F811
@@ -479,7 +626,7 @@ def test_another_form_there_is_not(desk: Desk, accept: str) -> None:  # noqa: F8
 def test_an_unknown_format_is_refused(desk: Desk) -> None:  # noqa: F811
     desk.chat()
     problem = desk.call(ANA, "GET", "/chats/c-1/transcript", query="format=xml").problem(General.INVALID_REQUEST)
-    assert problem["errors"] == [{"field": "format", "detail": "Input should be 'json' or 'text'"}]
+    assert problem["errors"] == [{"field": "format", "detail": "must be 'json' or 'text'"}]
 
 
 # Everything else
@@ -618,7 +765,7 @@ def test_a_problem_is_named_after_its_error(kind: Kind | General, uri: str) -> N
 
 @pytest.mark.parametrize("kind", Kind, ids=lambda kind: kind.name)
 def test_the_status_says_what_kind_of_error_it_is(kind: Kind) -> None:
-    status = {errors.Forbidden: 403, errors.ChatNotFound: 404, errors.Unavailable: 503}
+    status = {errors.Forbidden: 403, errors.ChatNotFound: 404, errors.TooManyMessages: 429, errors.Unavailable: 503}
     assert kind.status == next((status[base] for base in status if base in kind.error.__mro__), 409)
 
 

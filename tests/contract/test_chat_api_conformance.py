@@ -16,9 +16,17 @@ from lambdas.chat.routes.openapi import openapi
 from tests import conformance
 from tests.builders import NOW
 from tests.chats import ANA, BO
-from tests.contract.chat_desk import ACCEPTED, ENDED_BY_CUSTOMER, Desk, claims_of, desk  # noqa: F401 - a fixture
+from tests.contract.chat_desk import (
+    ACCEPTED,
+    ENDED_BY_CUSTOMER,
+    Desk,
+    as_text,
+    claims_of,
+    desk,  # noqa: F401 - a fixture
+    token_of,
+)
 from tests.contract.conftest import rows
-from tests.contract.http_gateway import TOKEN, application_of
+from tests.contract.http_gateway import application_of
 
 EXAMPLES = 5
 SEED = 20300131
@@ -32,7 +40,7 @@ STATES = {"accept": (), "rating": (ACCEPTED, ENDED_BY_CUSTOMER), "chats": (ACCEP
 @contextmanager
 def serving(desk: Desk, by: Person) -> Iterator[str]:  # noqa: F811
     """Where the function answers this person, behind something like API Gateway. There is a chat that fits."""
-    answer = application_of(chat_api.handler, claims_of(by))
+    answer = application_of(chat_api.handler, as_text(claims_of(by)), token=token_of(claims_of(by)))
     one_at_a_time = threading.Lock()
 
     def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
@@ -76,7 +84,8 @@ def described() -> dict[str, Any]:
 @pytest.mark.parametrize("by", [ANA, BO], ids=["customer", "agent"])
 def test_schemathesis_finds_nothing(desk: Desk, by: Person) -> None:  # noqa: F811
     with serving(desk, by) as url:
-        report = conformance.examine(described(), url, token=TOKEN, now=desk.clock.now, examples=EXAMPLES, seed=SEED)
+        token = token_of(claims_of(by))
+        report = conformance.examine(described(), url, token=token, now=desk.clock.now, examples=EXAMPLES, seed=SEED)
 
     assert report.findings == []
     forbidden = OF_AGENTS if by is ANA else OF_CUSTOMERS

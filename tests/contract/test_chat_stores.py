@@ -1,7 +1,9 @@
 """The chats: what holds for the fake holds for the table."""
 
 import itertools
+import json
 import time
+import traceback
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -18,7 +20,7 @@ from lambdas.chat.core.errors import ChatError
 from lambdas.chat.core.model import Change, Chat, EventType, Person, Role
 from lambdas.chat.core.ports import Chats, Overtaken, Wait
 from lambdas.chat.core.rules import Phase
-from tests.chats import ANA, BO, DAN, LIMITS, FakeChats, later, waiting
+from tests.chats import ANA, BO, DAN, LIMITS, TALKATIVE, FakeChats, later, waiting
 from tests.contract.conftest import create_table, rows
 
 RETENTION = timedelta(days=90)
@@ -58,7 +60,7 @@ class Desk:
         return self.do(lambda chat: rules.accept(chat, by, later(1)))
 
     def send(self, message_id: str = "m-1", text: str = "hello", by: Person = ANA) -> Change:
-        return self.do(lambda chat: rules.send(chat, by, message_id, text, later(2)))
+        return self.do(lambda chat: rules.send(chat, by, message_id, text, TALKATIVE, later(2)))
 
     def end(self) -> Change:
         return self.do(lambda chat: rules.end(chat, Person(role=Role.CUSTOMER, user=chat.customer), later(3)))
@@ -196,7 +198,7 @@ def test_of_two_who_decide_about_the_same_one_is_overtaken(chats: Chats, desk: D
 
     for late in (
         rules.accept(before, Person(role=Role.AGENT, user="cy"), later(1)),
-        rules.send(before, ANA, "m-1", "hello", later(1)),
+        rules.send(before, ANA, "m-1", "hello", LIMITS, later(1)),
         rules.end(before, ANA, later(1)),
     ):
         with pytest.raises(Overtaken):
@@ -239,7 +241,7 @@ def test_an_id_that_is_taken_takes_no_other_message(chats: Chats, desk: Desk) ->
 
 def test_a_chat_nobody_started_cannot_be_changed(chats: Chats) -> None:
     with pytest.raises(Overtaken):
-        chats.put(waiting(), rules.send(waiting(), ANA, "m-1", "hello", later(1)))
+        chats.put(waiting(), rules.send(waiting(), ANA, "m-1", "hello", LIMITS, later(1)))
 
     assert chats.get("c-1") is None
 
@@ -283,18 +285,117 @@ def test_the_stream_brings_every_event_with_who_is_told(table: ChatTable) -> Non
     assert told == [(change.event, list(change.to)) for change in changes]
 
 
-def test_every_row_expires_when_it_has_been_kept_long_enough(table: ChatTable) -> None:
+def test_what_happened_and_what_is_over_expires_when_it_has_been_kept_long_enough(table: ChatTable) -> None:
     desk = Desk(table)
     desk.start()
     desk.accept()
     desk.send()
-    table.sit_down("bo")
     table.park("c-1", Wait("token", Phase.WAITING, 1))
+    desk.end()
 
-    expirations = {int(row["expiration_date"]["N"]) for row in rows("Chats")}
+    expirations = {row["item"]["S"]: int(row["expiration_date"]["N"]) for row in rows("Chats")}
 
+    assert {"state", "wait", "sent#m-1", "event#00000001", "event#00000004"} <= expirations.keys()
     # The clock of this machine: nothing but the removal depends on it.
-    assert all(abs(expires - time.time() - RETENTION.total_seconds()) < 60 for expires in expirations)
+    assert all(abs(expires - time.time() - RETENTION.total_seconds()) < 60 for expires in expirations.values())
+
+
+def test_what_is_needed_for_as_long_as_a_chat_goes_on_does_not_expire(table: ChatTable) -> None:
+    Desk(table, "c-1").start()
+    Desk(table, "c-1").accept()
+    Desk(table, "c-2").start(DAN)
+    table.sit_down("bo")
+
+    kept = {(row["collection"]["S"], row["item"]["S"]) for row in rows("Chats") if "expiration_date" not in row}
+
+    assert kept == {
+        ("chat#c-1", "state"),
+        ("chat#c-2", "state"),
+        ("customer#ana", "open"),
+        ("customer#dan", "open"),
+        ("agent#bo", "chat#c-1"),
+        ("queue", "2030-01-31T12:00:00.000+00:00#c-2"),
+        ("desk", "bo"),
+    }
+
+
+def test_the_end_of_a_chat_leaves_what_is_another_chat_s(table: ChatTable) -> None:
+    """However it came to be: a row was removed by hand, or by an earlier version."""
+    first, second = Desk(table, "c-1"), Desk(table, "c-2")
+    first.start()
+    table.client.delete_item(TableName="Chats", Key={"collection": {"S": "customer#ana"}, "item": {"S": "open"}})
+    second.start(at=1)
+
+    ended = first.end()
+
+    assert table.get("c-1") == ended.chat
+    assert table.events("c-1", after=1, limit=10) == [ended.event]
+    assert [chat.id for chat in table.waiting(limit=10)] == ["c-2"]
+    assert table.open_chat_of("ana") == "c-2"
+
+    with pytest.raises(Overtaken):
+        table.put(after_start(first), rules.end(after_start(first), ANA, later(9)))
+
+
+def after_start(desk: Desk) -> Chat:
+    return rules.start(desk.chat_id, ANA, "my order", later(0)).chat
+
+
+def test_a_chat_whose_row_of_the_customer_is_gone_ends_all_the_same(table: ChatTable) -> None:
+    desk = Desk(table)
+    desk.start()
+    table.client.delete_item(TableName="Chats", Key={"collection": {"S": "customer#ana"}, "item": {"S": "open"}})
+
+    assert desk.end().chat == table.get("c-1")
+
+
+def store(row: dict[str, Any], **texts: str) -> None:
+    """Write a row as another version would have."""
+    stored = row | {name: {"S": text} for name, text in texts.items()}
+    boto3.client("dynamodb").put_item(TableName="Chats", Item=stored)
+
+
+def newer(text: str) -> str:
+    """A JSON object with what only a newer version knows, also in the objects inside."""
+    value = json.loads(text)
+    inside = {name: {**each, "priority": 1} for name, each in value.items() if isinstance(each, dict)}
+    return json.dumps({**value, **inside, "priority": 1})
+
+
+def test_what_a_newer_version_has_written_is_read(table: ChatTable) -> None:
+    """Or there would be no way back from it."""
+    desk = Desk(table)
+    desk.start()
+    said = desk.send()
+    picture = [table.get("c-1"), table.sent("c-1", "m-1"), table.events("c-1", after=0, limit=9)]
+    for row in rows("Chats"):
+        store(row, **{name: newer(row[name]["S"]) for name in ("chat", "event") if name in row})
+
+    assert [table.get("c-1"), table.sent("c-1", "m-1"), table.events("c-1", after=0, limit=9)] == picture
+    assert table.waiting(limit=10) == [said.chat]
+    stored = next(row for row in rows("Chats") if row["item"]["S"] == "event#00000002")
+    people = [{**person, "priority": 1} for person in json.loads(stored["people"]["S"])]
+    assert event_of(stored | {"people": {"S": json.dumps(people)}}) == (said.event, list(said.to))
+
+
+@pytest.mark.parametrize("text", ["{", "{}", '{"id": "s3cr3t"}'])
+def test_what_cannot_be_read_is_left_out_of_the_queue(table: ChatTable, text: str) -> None:
+    Desk(table, "c-1").start()
+    Desk(table, "c-2").start(DAN, at=1)
+    first = next(row for row in rows("Chats") if row["collection"]["S"] == "queue")
+    store(first, chat=text)
+
+    assert [chat.id for chat in table.waiting(limit=10)] == ["c-2"]
+
+
+def test_of_a_chat_that_cannot_be_read_no_value_is_told(table: ChatTable) -> None:
+    Desk(table).start()
+    state = next(row for row in rows("Chats") if row["item"]["S"] == "state")
+    store(state, chat=json.dumps({**json.loads(state["chat"]["S"]), "status": "s3cr3t"}))
+
+    with pytest.raises(ValueError, match="status") as unreadable:
+        table.get("c-1")
+    assert "s3cr3t" not in "".join(traceback.format_exception(unreadable.value))
 
 
 def test_nothing_is_left_of_a_chat_that_is_over_but_the_chat(table: ChatTable) -> None:
@@ -372,7 +473,7 @@ def _decide(
     has_it = Person(role=Role.AGENT, user=chat.agent or agent.user)
     decided: dict[str, Callable[[], Change | None]] = {
         "accept": lambda: rules.accept(chat, agent, now),
-        "send": lambda: rules.send(chat, customer, message_id, "hello", now),
+        "send": lambda: rules.send(chat, customer, message_id, "hello", LIMITS, now),
         "transfer": lambda: rules.transfer(chat, has_it, agent.user, now),
         "requeue": lambda: rules.transfer(chat, has_it, None, now),
         "end": lambda: rules.end(chat, customer, now),

@@ -21,6 +21,7 @@ from tests.contract.chat_desk import (
     LONG,
     RATED,
     REQUEUED,
+    SPENT,
     TIME_PASSED,
     Decide,
     Desk,
@@ -34,6 +35,7 @@ STATES: dict[str, tuple[Decide, ...]] = {
     "waiting": (),
     "requeued": (ACCEPTED, REQUEUED),
     "active": (ACCEPTED,),
+    "spent": (ACCEPTED, *SPENT),
     "away": (ACCEPTED, AWAY),
     "left": (ACCEPTED, ENDED_BY_CUSTOMER),  # by its customer
     "done": (ACCEPTED, ENDED_BY_AGENT),
@@ -67,6 +69,7 @@ PROBLEMS = {
     "OTHERS": (403, "not-your-chat"),
     "none": (404, "chat-not-found"),
     "taken": (409, "already-accepted"),
+    "hasty": (429, "too-many-messages"),
     "early": (409, "not-accepted"),
     "over": (409, "chat-has-ended"),
     "open": (409, "not-ended"),
@@ -77,57 +80,57 @@ PROBLEMS = {
 }
 
 TABLE = """\
-                         waiting   requeued  active    away      left      done      idle      expired   given-up  rated     closed
+                         waiting   requeued  active    spent     away      left      done      idle      expired   given-up  rated     closed
 
-read           customer  same      same      same      same      same      same      same      same      same      same      same
-read           stranger  none      none      none      none      none      none      none      none      none      none      none
-read           agent     same      same      same      same      same      same      same      OTHERS    OTHERS    same      same
-read           colleague same      same      OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS
+read           customer  same      same      same      same      same      same      same      same      same      same      same      same
+read           stranger  none      none      none      none      none      none      none      none      none      none      none      none
+read           agent     same      same      same      same      same      same      same      same      OTHERS    OTHERS    same      same
+read           colleague same      same      OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS
 
-read-messages  customer  same      same      same      same      same      same      same      same      same      same      same
-read-messages  stranger  none      none      none      none      none      none      none      none      none      none      none
-read-messages  agent     OTHERS    OTHERS    same      same      same      same      same      OTHERS    OTHERS    same      same
-read-messages  colleague OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS
+read-messages  customer  same      same      same      same      same      same      same      same      same      same      same      same
+read-messages  stranger  none      none      none      none      none      none      none      none      none      none      none      none
+read-messages  agent     OTHERS    OTHERS    same      same      same      same      same      same      OTHERS    OTHERS    same      same
+read-messages  colleague OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS
 
-transcript     customer  same      same      same      same      same      same      same      same      same      same      same
-transcript     stranger  none      none      none      none      none      none      none      none      none      none      none
-transcript     agent     OTHERS    OTHERS    same      same      same      same      same      OTHERS    OTHERS    same      same
-transcript     colleague OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS
+transcript     customer  same      same      same      same      same      same      same      same      same      same      same      same
+transcript     stranger  none      none      none      none      none      none      none      none      none      none      none      none
+transcript     agent     OTHERS    OTHERS    same      same      same      same      same      same      OTHERS    OTHERS    same      same
+transcript     colleague OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS
 
-accept         customer  AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS
-accept         stranger  AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS
-accept         agent     ok        ok        same      absent     over      over      over      over      over      over      over
-accept         colleague ok        ok        taken     taken     over      over      over      over      over      over      over
+accept         customer  AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS
+accept         stranger  AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS
+accept         agent     ok        ok        same      same      absent     over      over      over      over      over      over      over
+accept         colleague ok        ok        taken     taken     taken     over      over      over      over      over      over      over
 
-send           customer  ok        ok        ok        ok        over      over      over      over      over      over      over
-send           stranger  none      none      none      none      none      none      none      none      none      none      none
-send           agent     early     early     ok        ok        over      over      over      OTHERS    OTHERS    over      over
-send           colleague early     early     OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS
+send           customer  ok        ok        ok        hasty     ok        over      over      over      over      over      over      over
+send           stranger  none      none      none      none      none      none      none      none      none      none      none      none
+send           agent     early     early     ok        hasty     ok        over      over      over      OTHERS    OTHERS    over      over
+send           colleague early     early     OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS
 
-type           customer  early     early     same      same      over      over      over      over      over      over      over
-type           stranger  none      none      none      none      none      none      none      none      none      none      none
-type           agent     early     early     same      same      over      over      over      OTHERS    OTHERS    over      over
-type           colleague early     early     OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS
+type           customer  early     early     same      same      same      over      over      over      over      over      over      over
+type           stranger  none      none      none      none      none      none      none      none      none      none      none      none
+type           agent     early     early     same      same      same      over      over      over      OTHERS    OTHERS    over      over
+type           colleague early     early     OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS
 
-hand-over      customer  AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS
-hand-over      stranger  AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS
-hand-over      agent     early     early     ok        ok        over      over      over      OTHERS    OTHERS    over      over
-hand-over      colleague early     early     OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS
+hand-over      customer  AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS
+hand-over      stranger  AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS
+hand-over      agent     early     early     ok        ok        ok        over      over      over      OTHERS    OTHERS    over      over
+hand-over      colleague early     early     OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS
 
-hand-back      customer  AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS
-hand-back      stranger  AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS
-hand-back      agent     early     early     ok        ok        over      over      over      OTHERS    OTHERS    over      over
-hand-back      colleague early     early     OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS
+hand-back      customer  AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS
+hand-back      stranger  AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS
+hand-back      agent     early     early     ok        ok        ok        over      over      over      OTHERS    OTHERS    over      over
+hand-back      colleague early     early     OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS
 
-end            customer  ok        ok        ok        ok        over      over      over      over      over      over      over
-end            stranger  none      none      none      none      none      none      none      none      none      none      none
-end            agent     early     early     ok        ok        over      over      over      OTHERS    OTHERS    over      over
-end            colleague early     early     OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS
+end            customer  ok        ok        ok        ok        ok        over      over      over      over      over      over      over
+end            stranger  none      none      none      none      none      none      none      none      none      none      none      none
+end            agent     early     early     ok        ok        ok        over      over      over      OTHERS    OTHERS    over      over
+end            colleague early     early     OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS
 
-rate           customer  open      open      open      open      ok        ok        ok        never     never     twice     late
-rate           stranger  none      none      none      none      none      none      none      none      none      none      none
-rate           agent     CUSTOMERS CUSTOMERS CUSTOMERS CUSTOMERS CUSTOMERS CUSTOMERS CUSTOMERS CUSTOMERS CUSTOMERS CUSTOMERS CUSTOMERS
-rate           colleague CUSTOMERS CUSTOMERS CUSTOMERS CUSTOMERS CUSTOMERS CUSTOMERS CUSTOMERS CUSTOMERS CUSTOMERS CUSTOMERS CUSTOMERS
+rate           customer  open      open      open      open      open      ok        ok        ok        never     never     twice     late
+rate           stranger  none      none      none      none      none      none      none      none      none      none      none      none
+rate           agent     CUSTOMERS CUSTOMERS CUSTOMERS CUSTOMERS CUSTOMERS CUSTOMERS CUSTOMERS CUSTOMERS CUSTOMERS CUSTOMERS CUSTOMERS CUSTOMERS
+rate           colleague CUSTOMERS CUSTOMERS CUSTOMERS CUSTOMERS CUSTOMERS CUSTOMERS CUSTOMERS CUSTOMERS CUSTOMERS CUSTOMERS CUSTOMERS CUSTOMERS
 """  # noqa: E501 - a table
 
 

@@ -3,13 +3,14 @@
 import json
 from dataclasses import replace
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
 from lambdas.adapters.tables import ConnectionTable
-from lambdas.chat.adapters import aws
+from lambdas.chat.adapters import aws, wiring
 from lambdas.chat.adapters.clock import SystemClock
 from lambdas.chat.adapters.desk import ConnectedDesk
 from lambdas.chat.adapters.table import ChatTable
@@ -19,6 +20,7 @@ from lambdas.chat.core.ports import Wait
 from lambdas.chat.core.rules import Phase
 from lambdas.chat.triggers import notice_presence, publish_events
 from ringback.envelope import Recipient
+from ringback.installation import Installation
 from tests.builders import NOW, connection, presence_event, stream_record
 from tests.chats import ANA, BO, CY, DAN, LIMITS
 from tests.contract.conftest import SECRET, Stage, create_table, rows
@@ -80,7 +82,7 @@ class Room:
         sessions.change(self.chats, f"of-{of.user}", lambda chat: rules.accept(chat, agent, self.now), clock=self.clock)
 
     def say(self, text: str = SECRET, by: Person = ANA) -> None:
-        sessions.send(self.chats, "of-ana", by, f"m-{text}-{by.user}", text, clock=self.clock)
+        sessions.send(self.chats, "of-ana", by, f"m-{text}-{by.user}", text, LIMITS, clock=self.clock)
 
     def end(self, by: Person = ANA) -> None:
         sessions.change(self.chats, "of-ana", lambda chat: rules.end(chat, by, self.now), clock=self.clock)
@@ -119,7 +121,7 @@ def room(stage: Stage, cloud: None, monkeypatch: pytest.MonkeyPatch) -> Room:
     create_table("Chats", "collection", "item")
     create_table("Connections", "caller_id", "context")
     room = Room(stage)
-    monkeypatch.setattr(aws, "ringback", lambda: room.ringback.clients)
+    monkeypatch.setattr(aws, "ringback", lambda *_: room.ringback.clients)
     monkeypatch.setattr(aws, "step_functions", lambda: room.machine)
     monkeypatch.setattr("ringback.publisher._PAUSES_SECONDS", (0.0,) * 3)
     monkeypatch.setattr(SystemClock, "now", lambda self: room.clock.now())
@@ -134,6 +136,7 @@ def room(stage: Stage, cloud: None, monkeypatch: pytest.MonkeyPatch) -> Room:
         IDLE_SECONDS=LIMITS.idle_seconds,
         AGENT_AWAY_SECONDS=LIMITS.agent_away_seconds,
         RATING_SECONDS=LIMITS.rating_seconds,
+        MESSAGES_PER_MINUTE=LIMITS.messages_per_minute,
     )
     return room
 
@@ -155,7 +158,7 @@ def test_an_event_is_an_ordered_acknowledged_message_to_everybody_in_the_chat(ro
     assert [message["id"] for message in told] == ["of-ana-1-0", "of-ana-2-0", "of-ana-2-1"]
     assert told[2] == {
         "id": "of-ana-2-1",
-        "recipient": {"user": "bo", "context": "chat", "contextId": "desk"},
+        "recipient": {"user": "bo", "context": "desk", "contextId": "chat"},
         "type": "chat.accepted",
         "payload": {
             "chatId": "of-ana",
@@ -168,10 +171,10 @@ def test_an_event_is_an_ordered_acknowledged_message_to_everybody_in_the_chat(ro
         },
         "ordered": True,
         "ack": "client",
-        "ttlSeconds": 3600,
+        "expiresAt": "2030-01-31T13:00:01Z",
         "correlationId": "of-ana",
     }
-    assert [message["recipient"]["contextId"] for message in told] == ["support", "support", "desk"]
+    assert [message["recipient"]["context"] for message in told] == ["chat", "chat", "desk"]
 
 
 def test_a_batch_is_told_in_its_order_and_counted(room: Room) -> None:
@@ -258,15 +261,111 @@ def test_what_ringback_did_not_take_comes_again_with_the_batch_and_is_not_counte
     if how == "the function fails":
         room.ringback.broken = True
     else:
-        room.ringback.statuses["chat.accepted"] = "unavailable"
+        room.ringback.statuses["of-ana-2-1"] = "unavailable"
 
-    assert room.publish() == failed_at(1)
+    assert room.publish() == failed_at(1 if room.ringback.broken else 2)
 
-    assert room.stage.metrics() == {"Errors": 1}
+    done = {"the function fails": {}, "some are unavailable": {"ChatsStarted": 1, "Waiting": 0}}[how]
+    assert room.stage.metrics() == {**done, "Errors": 1}
     (line,) = room.stage.log()
     assert line["message"] == "the stream brings the records again"
     assert "of 3 messages" in line["reason"]
-    assert room.machine.started == {}
+    assert room.machine.started.keys() == ({"of-ana"} if done else set())
+
+
+def test_whoever_cannot_be_told_holds_up_nobody_before_them(room: Room) -> None:
+    room.start(ANA)
+    room.start(DAN)
+    cleo = room.start(Person(role=Role.CUSTOMER, user="xenia"))
+    room.ringback.statuses["of-dan-1-0"] = "unavailable"
+
+    assert room.publish() == failed_at(2)
+
+    assert room.machine.started.keys() == {"of-ana"}
+    assert room.stage.metrics()["ChatsStarted"] == 1
+    room.ringback.statuses.clear()
+    assert room.publish(room.records()[1:]) == DONE
+    assert room.machine.started.keys() == {"of-ana", "of-dan", cleo.id}
+    assert room.stage.metrics()["ChatsStarted"] == 3
+
+
+def test_what_is_never_taken_is_noted_once_also_if_a_later_event_comes_again(room: Room) -> None:
+    room.start(ANA)
+    room.start(DAN)
+    room.ringback.statuses |= {"of-ana-1-0": "invalid", "of-dan-1-0": "unavailable"}
+
+    assert room.publish() == failed_at(2)
+    room.ringback.statuses["of-dan-1-0"] = "invalid"
+    assert room.publish(room.records()[1:]) == DONE
+
+    assert [line["what"] for line in room.stage.log() if "what" in line] == ["of-ana-1-0", "of-dan-1-0"]
+
+
+# What cannot be read
+
+
+def spoilt(record: dict[str, Any], **texts: str | None) -> dict[str, Any]:
+    """The record with other texts in its attributes, or without an attribute."""
+    image = record["dynamodb"]["NewImage"] | {name: {"S": text} for name, text in texts.items()}
+    image = {name: value for name, value in image.items() if value != {"S": None}}
+    return record | {"dynamodb": {**record["dynamodb"], "NewImage": image}}
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        {"event": SECRET},
+        {"event": f'{{"chatId": "of-ana", "type": "{SECRET}"}}'},
+        {"event": None},
+        {"people": SECRET},
+        {"people": "7"},
+        {"people": f'[{{"role": "{SECRET}", "user": "{SECRET}"}}]'},
+        {"people": None},
+    ],
+)
+def test_a_record_that_cannot_be_read_is_noted_by_its_key_and_stops_nobody(room: Room, texts: dict[str, Any]) -> None:
+    room.start(ANA)
+    room.start(DAN)
+    first, *rest = room.records()
+    room.machine.fails["StartExecution"] = "ThrottlingException"
+    records = [spoilt(first, **texts), *rest]
+
+    assert room.publish(records) == failed_at(2), "the number of the record"
+    del room.machine.fails["StartExecution"]
+    room.stage.log()
+    errors = room.stage.metrics()["Errors"]
+    assert room.publish(records) == DONE
+
+    assert room.machine.started.keys() == {"of-dan"}
+    assert len(room.ringback.told("dan")) == 1
+    assert room.stage.metrics()["Errors"] == errors + 1
+    line = room.stage.log()[-1]
+    assert (line["collection"], line["item"]) == ("chat#of-ana", "event#00000001")
+    assert SECRET not in json.dumps(room.stage.log())
+
+
+def test_nothing_at_all_that_can_be_read_is_nothing_to_do(room: Room) -> None:
+    room.start()
+
+    assert room.publish([spoilt(room.records()[0], event="{")]) == DONE
+
+    assert room.stage.metrics() == {"Errors": 1}
+
+
+def test_a_chat_in_the_queue_that_cannot_be_read_is_shown_to_nobody_and_hides_no_other(room: Room) -> None:
+    room.chats.sit_down("bo")
+    room.start(ANA)
+    room.start(DAN)
+    row = next(row for row in rows("Chats") if row["collection"]["S"] == "queue" and "of-ana" in row["item"]["S"])
+    room.chats.client.put_item(TableName="Chats", Item=row | {"chat": {"S": f'{{"id": "{SECRET}"}}'}})
+
+    assert room.publish() == DONE
+
+    (seen,) = room.ringback.shown("bo", "chat.queue")
+    assert [row["id"] for row in seen["waiting"]] == ["of-dan"]
+    (line,) = room.stage.log()
+    assert (line["collection"], line["item"]) == ("queue", row["item"]["S"])
+    assert SECRET not in json.dumps(line)
 
 
 # The run
@@ -371,17 +470,51 @@ def test_what_does_not_change_the_queue_shows_nobody_anything(room: Room) -> Non
     assert "Waiting" not in room.stage.metrics()
 
 
-def test_who_cannot_be_shown_the_queue_holds_up_nothing(room: Room) -> None:
+def test_who_can_never_be_shown_the_queue_holds_up_nothing(room: Room) -> None:
     room.chats.sit_down("bo")
     room.start()
-    room.ringback.statuses |= {"chat.queue": "unavailable", "chat.position": "invalid"}
+    room.ringback.statuses |= {"chat.queue": "invalid", "chat.position": "invalid"}
 
-    calls = room.ringback.calls
     assert room.publish() == DONE
 
-    assert room.ringback.calls - calls == 3, "what is shown is tried once"
+    assert room.ringback.calls == 3
     assert room.stage.metrics()["Errors"] == 2
     assert len(room.ringback.told("ana")) == 1
+
+
+@pytest.mark.parametrize("kind", ["chat.queue", "chat.position"])
+def test_a_queue_that_could_not_be_shown_brings_the_last_change_of_it_again(room: Room, kind: str) -> None:
+    """Or the queue would look as it was until somebody else comes or goes."""
+    room.chats.sit_down("cy")
+    room.start(ANA)
+    room.accept()
+    room.say()
+    room.start(DAN)
+    room.ringback.statuses[kind] = "unavailable"
+
+    records = [record for record in room.records() if "of-ana" in str(record)]
+    assert room.publish(records) == failed_at(2)
+
+    assert room.ringback.calls == 3, "what is shown is tried once, and one kind does not stop the other"
+    assert room.stage.metrics() == {"ChatsStarted": 1, "Errors": 1}
+    (line,) = room.stage.log()
+    assert line["reason"] == f"Ringback did not take 1 of 1 messages ({kind})"
+    room.ringback.statuses.clear()
+    assert room.publish(records[1:]) == DONE
+    assert [len(room.ringback.shown(*shown)) for shown in (("cy", "chat.queue"), ("dan", "chat.position"))] == (
+        [1, 2] if kind == "chat.queue" else [2, 1]
+    )
+    assert room.stage.metrics() == {"ChatsStarted": 1, "ChatsAccepted": 1, "Messages": 1, "Errors": 1, "Waiting": 1}
+
+
+def test_that_nobody_was_there_to_see_the_queue_is_no_failure(room: Room) -> None:
+    room.chats.sit_down("bo")
+    room.start()
+    room.ringback.absent |= {"ana", "bo"}
+
+    assert room.publish() == DONE
+
+    assert room.stage.metrics() == {"ChatsStarted": 1, "Waiting": 1}
 
 
 def test_a_queue_that_cannot_be_read_brings_the_last_change_of_it_again(
@@ -399,6 +532,20 @@ def test_a_queue_that_cannot_be_read_brings_the_last_change_of_it_again(
 
     assert room.publish(records) == failed_at(2)
     assert room.stage.metrics() == {"ChatsStarted": 1, "Errors": 1}
+
+
+def test_who_shows_something_has_more_time_than_it_may_take(cloud: None) -> None:
+    """What is told is waited for until it is done; what is shown must not outlast the function, nor its caller."""
+    names: Any = SimpleNamespace(accept_function_name="Accept", message_ttl_seconds=3600)
+    pushes = wiring.pushes(names)
+
+    assert _read_timeout(pushes.to_show) == _read_timeout(wiring.screens(names).to_show) == 10
+    assert _read_timeout(pushes.to_tell) == 65
+
+
+def _read_timeout(installation: Installation) -> float:
+    config: Any = installation.clients.functions.meta.config
+    return float(config.read_timeout)
 
 
 # Who comes and goes
@@ -452,7 +599,7 @@ def test_an_agent_who_goes_is_away_in_their_chats_and_one_who_returns_is_back(ro
 
 def test_an_agent_on_a_customer_s_connection_is_not_at_the_desk(room: Room) -> None:
     room.connect(BO, Recipient(user="bo", context="chat", context_id="support"))
-    room.connect(CY, Recipient(user="cy", context="other", context_id="desk"))
+    room.connect(CY, Recipient(user="cy", context="chat", context_id="chat"))
 
     room.notice("opened", BO.recipient)
     room.notice("opened", CY.recipient)
@@ -484,6 +631,18 @@ def test_who_waits_for_nothing_sees_nothing(room: Room, what: str) -> None:
 
     assert room.ringback.taken == []
     assert room.chats.agents() == []
+
+
+@pytest.mark.parametrize("person", [ANA, BO])
+def test_who_comes_and_cannot_be_shown_what_waits_is_shown_it_later(room: Room, person: Person) -> None:
+    room.start()
+    room.connect(person)
+    room.ringback.broken = True
+
+    with pytest.raises(Exception, match="did not take"):
+        room.notice("opened", person.recipient)
+
+    assert room.chats.agents() == (["bo"] if person is BO else [])
 
 
 def test_a_failure_is_raised_for_eventbridge_to_try_again(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -189,7 +189,7 @@ def test_an_api_that_is_not_there_is_said_to_be_so() -> None:
     assert (answer.status, answer.json["error"]) == (503, "the chat API does not answer; try again in a moment")
 
 
-@pytest.mark.parametrize("contexts", ["chat/desk", [1], {}])
+@pytest.mark.parametrize("contexts", ["desk/chat", [1], {}])
 def test_what_a_token_opens_is_a_list(caller: Caller, contexts: object) -> None:
     answer = caller.ask("POST", "/api/tokens", {"user": "bo", "contexts": contexts})
 
@@ -197,6 +197,6 @@ def test_what_a_token_opens_is_a_list(caller: Caller, contexts: object) -> None:
 
 
 def test_a_token_opens_no_more_than_was_asked_for(caller: Caller) -> None:
-    token = caller.ask("POST", "/api/tokens", {"user": "bo", "contexts": ["chat/desk"]}).json["token"]
+    token = caller.ask("POST", "/api/tokens", {"user": "bo", "contexts": ["desk/chat"]}).json["token"]
 
-    assert jwt.decode(token, options={"verify_signature": False})["contexts"] == ["chat/desk"]
+    assert jwt.decode(token, options={"verify_signature": False})["contexts"] == ["desk/chat"]

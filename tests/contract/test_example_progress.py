@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 
 import jwt
 import pytest
@@ -62,6 +62,27 @@ def test_a_token_opens_the_jobs_of_one_user_and_nothing_else(caller: Caller) -> 
     assert session["url"] == URL
 
 
+def test_a_session_names_the_jobs_that_are_at_work() -> None:
+    may_end = Event()
+
+    def work(_steps: int) -> Iterable[object]:
+        may_end.wait(20)
+        return []
+
+    publisher, keys = Publisher(sending_to(FakeFunctions())), Keys.make()
+    with serving(lambda port: make_application(publisher, keys, websocket_url=URL, port=port, work=work)) as url:
+        caller = Caller(url)
+        started = caller.ask("POST", "/jobs", Origin=caller.url).json
+
+        def at_work() -> list[str]:
+            jobs: list[str] = caller.ask("POST", "/session", Origin=caller.url).json["jobs"]
+            return jobs
+
+        assert at_work() == [started["id"]]
+        may_end.set()
+        until(lambda: at_work() == [], "it has ended")
+
+
 @pytest.mark.parametrize(
     ("path", "content_type"),
     [
@@ -113,7 +134,9 @@ settings.INSTALLATION_FILE = settings.DIRECTORY / "local.json"
 from examples.progress.__main__ import main
 sys.exit(main())
 """
-    return [sys.executable, "-c", program]
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Ready) as free:
+        port = free.server_port
+    return [sys.executable, "-c", program, "--port", str(port)]
 
 
 def installed(directory: Path, *, endpoint: str) -> None:
@@ -161,6 +184,22 @@ def test_the_command_serves_beside_a_stack_until_it_is_interrupted(command: list
             ready.shutdown()
 
     assert (status, process.returncode, said) == (200, 0, "")
+
+
+def test_the_command_says_so_when_its_port_is_not_free(command: list[str], tmp_path: Path) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Ready) as ready:
+        Thread(target=ready.serve_forever).start()
+        installed(tmp_path, endpoint=f"http://127.0.0.1:{ready.server_port}")
+        try:
+            busy = [*command[:-1], str(ready.server_port)]
+            answer = subprocess.run(busy, capture_output=True, text=True, timeout=60, check=False)  # noqa: S603
+        finally:
+            ready.shutdown()
+
+    assert answer.returncode == 1
+    assert f"Port {ready.server_port} is not free" in answer.stderr
+    assert f"make example-progress PORT={ready.server_port + 1}" in answer.stderr
+    assert "Traceback" not in answer.stderr
 
 
 def test_the_command_says_so_when_the_stack_does_not_answer(command: list[str], tmp_path: Path) -> None:

@@ -160,7 +160,7 @@ def test_the_same_message_again_is_a_duplicate_and_another_one_a_conflict(backen
 @pytest.mark.parametrize(
     ("changes", "errors"),
     [
-        ({"ack": SECRET}, {"ack": "Input should be 'none' or 'client'"}),
+        ({"ack": SECRET}, {"ack": "must be 'none' or 'client'"}),
         (
             {"recipient": {"user": f"{SECRET} #", "context": "chat"}, "oops": SECRET},
             {
@@ -247,7 +247,7 @@ def test_a_batch_is_answered_message_by_message(backend: Backend, stage: Stage) 
     assert results[0]["status"] in {"started", "duplicate"}  # to Step Functions it is the same start while that runs
     assert [result.get("id") for result in results] == ["m-0", "m-0", "m-2", None, "m-3"]
     assert results[4]["executionArn"] == f"{ARN}:execution:Delivery:m-3"
-    assert results[2]["detail"] == "ack: Input should be 'none' or 'client'"
+    assert results[2]["detail"] == "ack: must be 'none' or 'client'"
     assert SECRET not in json.dumps(answer.body)
     assert stage.metrics()["Rejected"] == 2
 

@@ -167,7 +167,7 @@ def test_what_nobody_thought_of_fails_its_own_message_and_only_its_kind_is_logge
             "the body is not JSON: give a whole envelope, or the attributes user, ",
         ),
         (queue_record("[" * 100_000), "the body is nested too deep"),
-        (queue_record(json.dumps(envelope(ack=SECRET))), "ack: Input should be 'none' or 'client'"),
+        (queue_record(json.dumps(envelope(ack=SECRET))), "ack: must be 'none' or 'client'"),
         (queue_record(json.dumps(envelope(payload=SECRET, **{"p\x00": 1}))), "p?: there is no such field"),
         (queue_record(SECRET, **ANA, payload=SECRET), "payload: no attribute; the body is the payload"),
         (queue_record(f'{{"{SECRET}": 1e999}}', **ANA), "payload: it holds a number or a text that JSON cannot carry"),

@@ -27,8 +27,9 @@ class Person:
     def at(cls, stage: Stage, kind: str, *, role: str) -> Self:
         """Somebody nobody knows yet, not connected."""
         name = f"{kind}-{uuid.uuid4()}"
-        place = "desk" if role == "agent" else "support"
-        client = stage.client(name, context_id=place, token=stage.keys.token(name, contexts=[f"chat/{place}"]))
+        context, context_id = ("desk", "chat") if role == "agent" else ("chat", "support")
+        token = stage.keys.token(name, contexts=[f"{context}/{context_id}"])
+        client = stage.client(name, context=context, context_id=context_id, token=token)
         client.acknowledges = True
         return cls(name, role, client, Backend(stage.installation.chat_api_url, stage.keys.chat_token(name, role)))
 

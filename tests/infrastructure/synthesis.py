@@ -33,6 +33,7 @@ CHAT_LIMITS: Json = {
     "idle_seconds": 2,
     "agent_away_seconds": 3,
     "rating_seconds": 4,
+    "messages_per_minute": 7,
     "retention_days": 5,
     "message_ttl_seconds": 6,
 }

@@ -17,10 +17,13 @@ from cdk_app.functions import construct_id
 from lambdas.adapters.message_bus import SOURCE
 from lambdas.chat import settings
 from lambdas.chat.adapters import table
-from lambdas.chat.core.model import CONTEXT, Role
+from lambdas.chat.adapters.wiring import SHOWING_SECONDS
+from lambdas.chat.core.model import Role
 from lambdas.chat.routes.openapi import openapi
 from lambdas.core import presence
 from lambdas.settings import load
+from ringback.installation import SENDING_SECONDS
+from ringback.publisher import _PAUSES_SECONDS
 from tests.infrastructure.synthesis import CHAT_LIMITS, CHATS, Json, Synthesis, synthesize
 from tests.infrastructure.test_events import LONGEST
 from tests.infrastructure.test_functions import COMMON, LOCAL
@@ -172,7 +175,14 @@ def test_functions_end_in_time(chat: Synthesis) -> None:
     limits = {module: timedelta(seconds=function["Timeout"]) for module, function in chat.functions.items()}
     assert limits["chat.routes.chat_api"] < timedelta(seconds=29)  # API Gateway gives up
     accept = Synthesis("Ringback-dev", chat.directory).functions["calls.accept"]
-    assert limits["chat.triggers.publish_events"] > 2 * timedelta(seconds=accept["Timeout"])
+    assert accept["Timeout"] < SENDING_SECONDS, "what it has done is heard of"
+    connecting = 3
+    showing = timedelta(seconds=connecting + SHOWING_SECONDS)
+    reading = timedelta(seconds=2 * (1 + 3))  # one call to DynamoDB that fails, and is tried again
+    telling = timedelta(seconds=sum(_PAUSES_SECONDS) + (len(_PAUSES_SECONDS) + 1) * (connecting + SENDING_SECONDS))
+    assert limits["chat.triggers.publish_events"] > telling + 2 * showing + 2 * reading
+    assert limits["chat.triggers.notice_presence"] > showing + 4 * reading
+    assert limits["chat.routes.chat_api"] > showing + reading
 
 
 @pytest.mark.parametrize("name", sorted(OURS))
@@ -287,7 +297,7 @@ def test_who_comes_and_goes_in_the_chat_is_told(any_chat: Synthesis) -> None:
     assert rule["EventPattern"] == {
         "source": [SOURCE],
         "detail-type": [presence.OPENED, presence.CLOSED],
-        "detail": {"context": [CONTEXT], "contextId": [role.context_id for role in Role]},
+        "detail": {"context": [role.context for role in Role], "contextId": [role.context_id for role in Role]},
     }
     assert rule["Targets"] == [
         {

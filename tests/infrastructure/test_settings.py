@@ -240,6 +240,7 @@ def test_a_stage_has_no_chat_unless_it_says_so_and_a_chat_needs_presence_events(
         idle_seconds=900,
         agent_away_seconds=60,
         rating_seconds=86_400,
+        messages_per_minute=60,
         retention_days=90,
         message_ttl_seconds=86_400,
     )
@@ -261,6 +262,8 @@ def test_the_chat_of_cdk_json_can_be_taken_back() -> None:
         ({**CHAT, "agent_away_seconds": 0}, "chat.agent_away_seconds"),
         ({**CHAT, "rating_seconds": 86_400, "retention_days": 1}, "retention_days: rating_seconds is no shorter"),
         ({**CHAT, "idle_seconds": 86_400, "rating_seconds": 60, "retention_days": 1}, "idle_seconds is no shorter"),
+        ({**CHAT, "messages_per_minute": 0}, "chat.messages_per_minute"),
+        ({**CHAT, "messages_per_minute": 6001}, "chat.messages_per_minute"),
         ({**CHAT, "message_ttl_seconds": MAX_TTL_SECONDS + 1}, "chat.message_ttl_seconds"),
         ({**CHAT, "role": "x"}, "chat.role: there is no such setting; there are issuer, audience, role_claim, "),
     ],
@@ -272,7 +275,8 @@ def test_a_chat_that_would_not_work_is_refused(chat: dict[str, Any], said: str) 
 def test_a_chat_whose_desk_anybody_could_open_is_refused() -> None:
     text = _refused(chat=CHAT)
     assert "chat needs token.contexts_claim" in text
-    assert '"chat/desk"' in text
+    assert '"desk/chat"' in text
+    assert "none that users write themselves" in text
 
 
 def test_cookies_with_origins_are_fine() -> None:

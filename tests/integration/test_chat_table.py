@@ -33,7 +33,7 @@ def table_at(url: str) -> ChatTable:
 
 
 def said() -> Change:
-    return rules.send(active(), ANA, "m-1", SECRET, later(1))
+    return rules.send(active(), ANA, "m-1", SECRET, LIMITS, later(1))
 
 
 READS: dict[str, Callable[[ChatTable], object]] = {
@@ -133,7 +133,7 @@ CHANGES: dict[str, tuple[Any, Change | None, int]] = {
     "start": (None, rules.start("c-1", ANA, None, later(0)), 4),
     "accept": (waiting(), rules.accept(waiting(), BO, later(1)), 4),
     "message": (active(), said(), 3),
-    "message in the queue": (waiting(), rules.send(waiting(), ANA, "m-1", SECRET, later(1)), 4),
+    "message in the queue": (waiting(), rules.send(waiting(), ANA, "m-1", SECRET, LIMITS, later(1)), 4),
     "transfer": (active(), rules.transfer(active(), BO, "cy", later(1)), 4),
     "requeue": (active(), rules.transfer(active(), BO, None, later(1)), 4),
     "away": (active(), rules.agent_left(active(), "bo", LIMITS, later(1)), 2),

@@ -111,6 +111,18 @@ test("an agent has the chats of the list, and those that came by push", () => {
   assert.deepEqual(log.chatsOf(state, "cy"), []);
 });
 
+for (const [how, happened, said] of [
+  ["handed it on", [waiting, accepted(), { type: "chat.transferred", by: BO, agent: "cy" }], "You handed it to cy."],
+  ["put it back", [waiting, accepted(), requeued], "You put it back into the queue."],
+  ["was away", [waiting, accepted(), { ...requeued, by: undefined, reason: "agent_away" }], "You were away for too long: it went back to the queue."],
+  ["knows no more", [waiting], "It is not yours any more."],
+]) {
+  test(`an agent who ${how} is told so`, () => {
+    const state = knowing(...happened);
+    assert.equal(log.farewell(state, log.chatOf(state, "c-1"), "bo"), said);
+  });
+}
+
 test("somebody is typing until they have said it, are gone, or some seconds are over", () => {
   const typing = (seconds) => ({ type: "chat.typing", payload: { chatId: "c-1", by: BO, at: at(seconds) } });
   const who = (state, seconds) => log.typingIn(state, "c-1", Date.parse(at(seconds)));
@@ -128,12 +140,49 @@ test("what was said is shown at once, and is one with the event that comes of it
   const own = (state) => state.sending.map((one) => `${one.text}: ${one.state}`);
   let state = log.say(knowing(waiting, accepted()), "c-1", "m-1", "hello");
   assert.deepEqual(own(state), ["hello: sending"]);
-  state = log.said(state, "m-1", "no network");
+  state = log.notSaid(state, "m-1", "no network", false);
   assert.deepEqual(own(state), ["hello: failed"]);
   state = log.said(log.say(state, "c-1", "m-1", "hello"), "m-1");
   assert.deepEqual(own(state), ["hello: sent"]);
   state = pushed(state, events([message("hello", ANA, "m-1")], 3));
   assert.deepEqual([own(state), texts(state).at(-1)], [[], "hello"]);
+});
+
+test("what was not taken holds back what was said after it in that chat, and goes first", () => {
+  const say = (state, id, chatId = "c-1") => log.say(state, chatId, id, id);
+  const of = (state) => state.sending.map(({ id, state: now, problem }) => `${id} ${now}${problem && `: ${problem}`}`);
+  let state = say(say(say(knowing(waiting), "m-1"), "m-2"), "m-9", "c-2");
+  state = log.notSaid(state, "m-1", "no network", false);
+  assert.deepEqual(of(state), ["m-1 failed: no network", "m-2 failed: Waits for the one before it", "m-9 sending"]);
+  assert.equal(log.nextToSend(state, "c-1"), undefined);
+  assert.equal(log.nextToSend(state, "c-2").id, "m-9");
+  for (const again of ["m-1", "m-2", "m-3"]) {
+    const sending = of(say(state, again)).filter((text) => !text.startsWith("m-9"));
+    assert.deepEqual(sending, ["m-1 sending", "m-2 sending", ...(again === "m-3" ? ["m-3 sending"] : [])]);
+    assert.equal(log.nextToSend(say(state, again), "c-1").id, "m-1");
+  }
+});
+
+test("what will never be taken holds nothing back, and is sent again only if that is wanted", () => {
+  let state = log.say(log.say(knowing(waiting), "c-1", "m-1", "one"), "c-1", "m-2", "two");
+  state = log.notSaid(state, "m-1", "it is over", true);
+  assert.equal(log.nextToSend(state, "c-1").id, "m-2");
+  state = log.say(log.said(state, "m-2"), "c-1", "m-3", "three");
+  assert.deepEqual(state.sending.map((one) => one.state), ["failed", "sent", "sending"]);
+  assert.equal(log.nextToSend(log.say(state, "c-1", "m-1", "one"), "c-1").id, "m-1");
+});
+
+test("what failed and came back as an event all the same is no failure", () => {
+  let state = log.say(knowing(waiting), "c-1", "m-1", "hello");
+  state = log.notSaid(pushed(state, events([message("hello", ANA, "m-1")], 2)), "m-1", "no network", false);
+  assert.deepEqual(state.sending, []);
+});
+
+test("a chat that is not theirs any more is forgotten, and no other", () => {
+  const other = { id: "c-2", status: "ACTIVE", version: 2, agent: "bo" };
+  const state = log.forget(log.takeChat(knowing(waiting, accepted()), other), "c-1");
+  assert.equal(log.chatOf(state, "c-1"), null);
+  assert.deepEqual(log.chatsOf(state, "bo").map((chat) => chat.id), ["c-2"]);
 });
 
 test("an event that came before the answer of sending it leaves nothing behind", () => {

@@ -41,6 +41,7 @@ ENVIRONMENT = {
     "IDLE_SECONDS": LIMITS.idle_seconds,
     "AGENT_AWAY_SECONDS": LIMITS.agent_away_seconds,
     "RATING_SECONDS": LIMITS.rating_seconds,
+    "MESSAGES_PER_MINUTE": LIMITS.messages_per_minute,
 }
 
 
@@ -55,7 +56,7 @@ class ChatStage:
         self.interpreter.install(patch)
         patch.setattr(SystemClock, "now", lambda _: self.clock.now())
         patch.setattr(SystemClock, "sleep", lambda _, seconds: self.clock.sleep(seconds))
-        patch.setattr(aws, "ringback", lambda: self.ringback.clients)
+        patch.setattr(aws, "ringback", lambda *_: self.ringback.clients)
         for name, value in ENVIRONMENT.items():
             patch.setenv(name, str(value))
         _create_table("Chats", "collection", "item")
@@ -91,7 +92,7 @@ class ChatStage:
 
     def say(self, by: Person, text: str = "x") -> None:
         """Say something."""
-        sessions.send(self.chats, CHAT, by, f"m-{self.chat.version}", text, clock=self.clock)
+        sessions.send(self.chats, CHAT, by, f"m-{self.chat.version}", text, LIMITS, clock=self.clock)
         self.stream()
 
     def transfer(self, by: Person, to: Person | None) -> None:

@@ -112,7 +112,7 @@ class Day:
             "go": lambda: self.move(self.desk.present.discard, "bo"),
             "come": lambda: self.move(self.desk.present.add, "bo"),
             "say": lambda: sessions.send(
-                self.chats, "c-1", ANA, f"m-{self.clock.now().timestamp()}", "hello", clock=self.clock
+                self.chats, "c-1", ANA, f"m-{self.clock.now().timestamp()}", "hello", LIMITS, clock=self.clock
             ),
             "end": lambda: self.change(lambda chat: rules.end(chat, ANA, self.clock.now())),
             "rate": lambda: self.change(lambda chat: rules.rate(chat, ANA, 5, None, LIMITS, self.clock.now())),

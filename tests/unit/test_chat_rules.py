@@ -23,9 +23,10 @@ from lambdas.chat.core.errors import (
     NothingToRate,
     NotYourChat,
     RatingClosed,
+    TooManyMessages,
 )
 from lambdas.chat.core.model import Change, Chat, EndReason, Event, EventType, Person, Role, Status
-from lambdas.chat.core.rules import Phase
+from lambdas.chat.core.rules import Limits, Phase
 from tests.builders import NOW
 from tests.chats import (
     ANA,
@@ -41,23 +42,25 @@ from tests.chats import (
     later,
     rated,
     requeued,
+    spent,
     waiting,
 )
 
+LATER = later(10)
 STATES: dict[str, Chat] = {
     "waiting": waiting(),
     "requeued": requeued(),
     "active": active(),
+    "spent": spent(said_at=LATER),
     "away": away(),
     "ended": ended(),
     "abandoned": abandoned(),
     "rated": rated(),
 }
-LATER = later(10)
 Action = Callable[[Chat, Person], Change | Person | None]
 ACTIONS: dict[str, Action] = {
     "accept": lambda chat, by: rules.accept(chat, by, LATER),
-    "send": lambda chat, by: rules.send(chat, by, "m-1", "hello", LATER),
+    "send": lambda chat, by: rules.send(chat, by, "m-1", "hello", LIMITS, LATER),
     "type": rules.type_something,
     "transfer": lambda chat, by: rules.transfer(chat, by, "cy", LATER),
     "requeue": lambda chat, by: rules.transfer(chat, by, None, LATER),
@@ -73,6 +76,7 @@ TABLE: dict[str, dict[str, tuple[Outcome, Outcome, Outcome, Outcome]]] = {
         "waiting": (AgentsOnly, AgentsOnly, EventType.ACCEPTED, EventType.ACCEPTED),
         "requeued": (AgentsOnly, AgentsOnly, EventType.ACCEPTED, EventType.ACCEPTED),
         "active": (AgentsOnly, AgentsOnly, NOTHING, AlreadyAccepted),
+        "spent": (AgentsOnly, AgentsOnly, NOTHING, AlreadyAccepted),
         "away": (AgentsOnly, AgentsOnly, NOTHING, AlreadyAccepted),
         "ended": (AgentsOnly, AgentsOnly, ChatHasEnded, ChatHasEnded),
         "abandoned": (AgentsOnly, AgentsOnly, ChatHasEnded, ChatHasEnded),
@@ -82,6 +86,7 @@ TABLE: dict[str, dict[str, tuple[Outcome, Outcome, Outcome, Outcome]]] = {
         "waiting": (EventType.MESSAGE, ChatNotFound, NotAccepted, NotAccepted),
         "requeued": (EventType.MESSAGE, ChatNotFound, NotAccepted, NotAccepted),
         "active": (EventType.MESSAGE, ChatNotFound, EventType.MESSAGE, NotYourChat),
+        "spent": (TooManyMessages, ChatNotFound, TooManyMessages, NotYourChat),
         "away": (EventType.MESSAGE, ChatNotFound, EventType.MESSAGE, NotYourChat),
         "ended": (ChatHasEnded, ChatNotFound, ChatHasEnded, NotYourChat),
         "abandoned": (ChatHasEnded, ChatNotFound, NotYourChat, NotYourChat),
@@ -91,6 +96,7 @@ TABLE: dict[str, dict[str, tuple[Outcome, Outcome, Outcome, Outcome]]] = {
         "waiting": (NotAccepted, ChatNotFound, NotAccepted, NotAccepted),
         "requeued": (NotAccepted, ChatNotFound, NotAccepted, NotAccepted),
         "active": (BO, ChatNotFound, ANA, NotYourChat),
+        "spent": (BO, ChatNotFound, ANA, NotYourChat),
         "away": (BO, ChatNotFound, ANA, NotYourChat),
         "ended": (ChatHasEnded, ChatNotFound, ChatHasEnded, NotYourChat),
         "abandoned": (ChatHasEnded, ChatNotFound, NotYourChat, NotYourChat),
@@ -100,6 +106,7 @@ TABLE: dict[str, dict[str, tuple[Outcome, Outcome, Outcome, Outcome]]] = {
         "waiting": (AgentsOnly, AgentsOnly, NotAccepted, NotAccepted),
         "requeued": (AgentsOnly, AgentsOnly, NotAccepted, NotAccepted),
         "active": (AgentsOnly, AgentsOnly, EventType.TRANSFERRED, NotYourChat),
+        "spent": (AgentsOnly, AgentsOnly, EventType.TRANSFERRED, NotYourChat),
         "away": (AgentsOnly, AgentsOnly, EventType.TRANSFERRED, NotYourChat),
         "ended": (AgentsOnly, AgentsOnly, ChatHasEnded, NotYourChat),
         "abandoned": (AgentsOnly, AgentsOnly, NotYourChat, NotYourChat),
@@ -109,6 +116,7 @@ TABLE: dict[str, dict[str, tuple[Outcome, Outcome, Outcome, Outcome]]] = {
         "waiting": (AgentsOnly, AgentsOnly, NotAccepted, NotAccepted),
         "requeued": (AgentsOnly, AgentsOnly, NotAccepted, NotAccepted),
         "active": (AgentsOnly, AgentsOnly, EventType.REQUEUED, NotYourChat),
+        "spent": (AgentsOnly, AgentsOnly, EventType.REQUEUED, NotYourChat),
         "away": (AgentsOnly, AgentsOnly, EventType.REQUEUED, NotYourChat),
         "ended": (AgentsOnly, AgentsOnly, ChatHasEnded, NotYourChat),
         "abandoned": (AgentsOnly, AgentsOnly, NotYourChat, NotYourChat),
@@ -118,6 +126,7 @@ TABLE: dict[str, dict[str, tuple[Outcome, Outcome, Outcome, Outcome]]] = {
         "waiting": (EventType.ENDED, ChatNotFound, NotAccepted, NotAccepted),
         "requeued": (EventType.ENDED, ChatNotFound, NotAccepted, NotAccepted),
         "active": (EventType.ENDED, ChatNotFound, EventType.ENDED, NotYourChat),
+        "spent": (EventType.ENDED, ChatNotFound, EventType.ENDED, NotYourChat),
         "away": (EventType.ENDED, ChatNotFound, EventType.ENDED, NotYourChat),
         "ended": (ChatHasEnded, ChatNotFound, ChatHasEnded, NotYourChat),
         "abandoned": (ChatHasEnded, ChatNotFound, NotYourChat, NotYourChat),
@@ -127,6 +136,7 @@ TABLE: dict[str, dict[str, tuple[Outcome, Outcome, Outcome, Outcome]]] = {
         "waiting": (NotEnded, ChatNotFound, CustomersOnly, CustomersOnly),
         "requeued": (NotEnded, ChatNotFound, CustomersOnly, CustomersOnly),
         "active": (NotEnded, ChatNotFound, CustomersOnly, CustomersOnly),
+        "spent": (NotEnded, ChatNotFound, CustomersOnly, CustomersOnly),
         "away": (NotEnded, ChatNotFound, CustomersOnly, CustomersOnly),
         "ended": (EventType.RATED, ChatNotFound, CustomersOnly, CustomersOnly),
         "abandoned": (NothingToRate, ChatNotFound, CustomersOnly, CustomersOnly),
@@ -252,7 +262,7 @@ def test_a_place_in_the_queue_is_the_same_after_the_chat_was_stored(at: datetime
 
 
 def test_a_message_is_told_to_both_sides_and_is_activity() -> None:
-    change = rules.send(active(), ANA, "m-1", "hello", LATER)
+    change = rules.send(active(), ANA, "m-1", "hello", LIMITS, LATER)
 
     assert change.chat.last_activity_at == LATER
     assert facts(change) == {"id": "m-1", "text": "hello"}
@@ -260,19 +270,88 @@ def test_a_message_is_told_to_both_sides_and_is_activity() -> None:
 
 
 def test_while_nobody_has_the_chat_a_message_is_told_to_its_customer_alone() -> None:
-    assert told(rules.send(waiting(), ANA, "m-1", "hello", LATER)) == [ANA]
-    assert told(rules.send(requeued(), ANA, "m-1", "hello", LATER)) == [ANA]
+    assert told(rules.send(waiting(), ANA, "m-1", "hello", LIMITS, LATER)) == [ANA]
+    assert told(rules.send(requeued(), ANA, "m-1", "hello", LIMITS, LATER)) == [ANA]
 
 
 def test_the_first_answer_of_an_agent_says_how_long_it_took() -> None:
-    asked = rules.send(active(), ANA, "m-1", "hello", later(5)).chat
-    first = rules.send(asked, BO, "m-2", "hello", later(7))
-    second = rules.send(first.chat, BO, "m-3", "how can I help", later(9))
+    asked = rules.send(active(), ANA, "m-1", "hello", LIMITS, later(5)).chat
+    first = rules.send(asked, BO, "m-2", "hello", LIMITS, later(7))
+    second = rules.send(first.chat, BO, "m-3", "how can I help", LIMITS, later(9))
 
     assert asked.first_response_at is None
     assert first.chat.first_response_at == second.chat.first_response_at == later(7)
     assert first.event.seconds == 7
     assert second.event.seconds is None
+
+
+# How much one may say
+
+
+def say(chat: Chat, by: Person = ANA, *, at: float = 0, limits: Limits = LIMITS) -> Chat:
+    return rules.send(chat, by, f"m-{chat.version}", "and", limits, later(at)).chat
+
+
+@given(st.integers(min_value=1, max_value=200))
+def test_a_minute_s_messages_may_come_at_once_and_no_more(messages_per_minute: int) -> None:
+    limits = replace(LIMITS, messages_per_minute=messages_per_minute)
+    chat = active()
+    for _ in range(messages_per_minute):
+        chat = say(chat, limits=limits)
+
+    with pytest.raises(TooManyMessages) as refused:
+        say(chat, limits=limits)
+
+    wait = refused.value.retry_after_seconds
+    assert wait == -(-60 // messages_per_minute)
+    assert say(chat, at=wait, limits=limits).version == chat.version + 1
+    with pytest.raises(TooManyMessages):
+        say(chat, at=60 / messages_per_minute - 0.001, limits=limits)
+
+
+def test_after_a_minute_of_silence_one_may_say_as_much_again() -> None:
+    chat = spent()
+    for _ in range(LIMITS.messages_per_minute):
+        chat = say(chat, at=60)
+    with pytest.raises(TooManyMessages):
+        say(chat, at=60)
+
+
+def test_for_ever_one_may_say_as_much_as_the_limit_says() -> None:
+    chat = spent()
+    for second in range(1, 300):
+        chat = say(chat, at=second)
+        with pytest.raises(TooManyMessages):
+            say(chat, at=second)
+
+
+def test_everybody_has_an_allowance_of_their_own_in_each_chat() -> None:
+    chat = active()
+    for _ in range(LIMITS.messages_per_minute):
+        chat = say(chat)
+
+    namesake = Person(role=Role.AGENT, user=ANA.user)
+    others = ((chat, BO), (active(chat_id="c-2"), ANA), (after(rules.transfer(chat, BO, namesake.user, NOW)), namesake))
+    for another, by in others:
+        assert say(another, by).version == another.version + 1
+
+
+def test_a_transfer_and_the_queue_give_nobody_a_new_allowance() -> None:
+    back = after(rules.transfer(spent(), BO, None, NOW))
+    again = after(rules.accept(back, BO, NOW))
+
+    for chat, by in ((back, ANA), (again, ANA), (again, BO)):
+        with pytest.raises(TooManyMessages):
+            say(chat, by)
+
+
+def test_what_is_left_of_an_allowance_is_kept_while_it_is_needed_and_shown_to_nobody() -> None:
+    chat = spent()
+
+    assert len(chat.allowance_whole_at) == 2
+    assert len(say(chat, at=61).allowance_whole_at) == 1
+    assert "llowance" not in chat.model_dump_json(by_alias=True)
+    assert "llowance" not in str(Chat.model_json_schema())
 
 
 def test_a_transfer_is_told_to_all_three() -> None:
@@ -341,11 +420,12 @@ def test_an_agent_who_leaves_has_a_while_to_return() -> None:
     back = rules.agent_returned(after(left), "bo", later(20))
 
     assert after(back).agent_away_since is None
+    assert after(back).last_activity_at == later(20)
     assert facts(back) == {"agent": "bo"}
     assert told(back) == [ANA, BO]
 
 
-@pytest.mark.parametrize("state", [name for name in STATES if name != "active"])
+@pytest.mark.parametrize("state", [name for name in STATES if name not in {"active", "spent"}])
 def test_only_an_agent_who_is_there_can_leave(state: str) -> None:
     assert rules.agent_left(STATES[state], "bo", LIMITS, LATER) is None
 
@@ -391,14 +471,14 @@ def test_what_is_over_stays_so(state: str) -> None:
 
 
 def test_a_message_moves_the_time_at_which_a_chat_is_idle() -> None:
-    said = rules.send(active(), ANA, "m-1", "hello", later(899)).chat
+    said = rules.send(active(), ANA, "m-1", "hello", LIMITS, later(899)).chat
 
     assert rules.time_passed(said, LIMITS, later(900)) is None
     assert rules.time_passed(said, LIMITS, later(899 + 900))
 
 
 def test_what_customers_say_in_the_queue_does_not_move_the_end_of_their_wait() -> None:
-    said = rules.send(waiting(), ANA, "m-1", "hello?", later(599)).chat
+    said = rules.send(waiting(), ANA, "m-1", "hello?", LIMITS, later(599)).chat
 
     assert after(rules.time_passed(said, LIMITS, later(600))).end_reason is EndReason.MAX_WAIT
 
@@ -411,6 +491,15 @@ def test_an_agent_who_went_and_came_is_given_the_whole_time_again() -> None:
     assert rules.time_passed(gone_again, LIMITS, later(55 + 60))
 
 
+def test_a_chat_whose_agent_is_back_is_not_idle() -> None:
+    """While they were away nobody could do anything about it."""
+    left = after(rules.agent_left(active(), "bo", LIMITS, later(880)))
+    back = after(rules.agent_returned(left, "bo", later(930)))
+
+    assert rules.time_passed(back, LIMITS, later(930 + 899)) is None
+    assert after(rules.time_passed(back, LIMITS, later(930 + 900))).end_reason is EndReason.IDLE
+
+
 # What the run has to know
 
 SITUATIONS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
@@ -419,6 +508,10 @@ SITUATIONS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "requeued": ({"phase": "Waiting", "seconds": 590}, {"phase": "Waiting", "seconds": 1}),
     "active": (
         {"phase": "Active", "seconds": 890, "agent": "bo"},
+        {"phase": "Active", "seconds": 1, "agent": "bo"},
+    ),
+    "spent": (
+        {"phase": "Active", "seconds": 900, "agent": "bo"},
         {"phase": "Active", "seconds": 1, "agent": "bo"},
     ),
     "away": (
@@ -483,6 +576,7 @@ READERS: dict[str, tuple[Outcome, Outcome, Outcome, Outcome]] = {
     "waiting": (NOTHING, ChatNotFound, NOTHING, NOTHING),
     "requeued": (NOTHING, ChatNotFound, NOTHING, NOTHING),
     "active": (NOTHING, ChatNotFound, NOTHING, NotYourChat),
+    "spent": (NOTHING, ChatNotFound, NOTHING, NotYourChat),
     "away": (NOTHING, ChatNotFound, NOTHING, NotYourChat),
     "ended": (NOTHING, ChatNotFound, NOTHING, NotYourChat),
     "abandoned": (NOTHING, ChatNotFound, NotYourChat, NotYourChat),

@@ -62,7 +62,7 @@ class World:
         return sessions.accept(self.chats, self.desk, chat_id, by, LIMITS, clock=self.clock)
 
     def send(self, by: Person = ANA, message_id: str = "m-1", text: str = "hello", chat_id: str = "c-1") -> Event:
-        return sessions.send(self.chats, chat_id, by, message_id, text, clock=self.clock)[0]
+        return sessions.send(self.chats, chat_id, by, message_id, text, LIMITS, clock=self.clock)[0]
 
     def transfer(self, by: Person = BO, to: str | None = "cy", chat_id: str = "c-1") -> Chat:
         return sessions.transfer(self.chats, self.desk, chat_id, by, to, LIMITS, clock=self.clock)

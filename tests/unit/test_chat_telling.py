@@ -13,6 +13,7 @@ from lambdas.chat.core.errors import ChatNotFound
 from lambdas.chat.core.model import MAX_SUBJECT_LENGTH, Change, Chat, Person, Role
 from lambdas.chat.core.ports import Wait
 from lambdas.chat.core.rules import Phase
+from lambdas.core.authorization import conversation_granted
 from tests.builders import NOW
 from tests.chats import ANA, BO, LIMITS, FakeChats, FakeDesk
 from tests.fakes import FakeClock
@@ -78,6 +79,23 @@ def test_who_comes_back_far_behind_sees_no_position_as_they_did_not_before(count
     assert [payload["position"] for _, _, payload in screens.shown] == ([place] if place else [])
 
 
+def test_who_does_not_wait_costs_no_look_at_the_queue() -> None:
+    """It may be a thousand rows."""
+
+    class Unlooked(FakeChats):
+        def waiting(self, *, limit: int) -> list[Chat]:
+            raise AssertionError
+
+    chats, screens = Unlooked(), FakeScreens()
+    telling.show_what_waits(ANA, chats=chats, screens=screens, clock=FakeClock())
+    chat = put(chats, None, rules.start("c-1", ANA, None, NOW))
+    put(chats, chat, rules.accept(chat, BO, NOW))
+
+    telling.show_what_waits(ANA, chats=chats, screens=screens, clock=FakeClock())
+
+    assert screens.shown == []
+
+
 def test_agents_see_a_hundred_chats_of_usual_size() -> None:
     rows = telling.listed(queue(120, "What about my order?").waiting(limit=1000))
 
@@ -98,16 +116,28 @@ def test_agents_see_as_many_chats_as_fit_into_one_message() -> None:
 @pytest.mark.parametrize(
     ("context", "context_id", "person"),
     [
-        ("chat", "desk", Person(role=Role.AGENT, user="bo")),
+        ("desk", "chat", Person(role=Role.AGENT, user="bo")),
         ("chat", "support", Person(role=Role.CUSTOMER, user="bo")),
+        ("chat", "desk", None),
+        ("chat", "chat", None),
+        ("desk", "support", None),
         ("chat", "42", None),
-        ("shop", "desk", None),
+        ("shop", "chat", None),
     ],
 )
 def test_a_connection_s_conversation_says_what_its_person_is(
     context: str, context_id: str, person: Person | None
 ) -> None:
     assert attendance.person_of("bo", context, context_id) == person
+
+
+@pytest.mark.parametrize(
+    "contexts", [["chat"], ["chat/*"], ["chat/support"], ["chat/desk", "chat/chat", "desk/support"]]
+)
+def test_what_opens_the_customers_context_does_not_open_the_desk(contexts: list[str]) -> None:
+    place = Role.AGENT.context, Role.AGENT.context_id
+    assert not conversation_granted({"contexts": contexts}, "contexts", *place)
+    assert conversation_granted({"contexts": [*contexts, "desk/chat"]}, "contexts", *place)
 
 
 @pytest.mark.parametrize("comes", [True, False])

@@ -7,7 +7,7 @@ import pytest
 
 from lambdas.chat.core import rules, transcript
 from lambdas.chat.core.model import Change, Chat, Event, Person
-from tests.chats import ANA, BO, CY, LIMITS, FakeChats, later
+from tests.chats import ANA, BO, CY, LIMITS, TALKATIVE, FakeChats, later
 
 Step = tuple[float, Callable[[Chat, datetime], Change | None]]
 
@@ -36,7 +36,7 @@ def accepted(by: Person = BO) -> Callable[[Chat, datetime], Change | None]:
 
 
 def said(by: Person, text: str) -> Callable[[Chat, datetime], Change | None]:
-    return lambda chat, at: rules.send(chat, by, f"m-{chat.version}", text, at)
+    return lambda chat, at: rules.send(chat, by, f"m-{chat.version}", text, TALKATIVE, at)
 
 
 def passed(chat: Chat, at: datetime) -> Change | None:
@@ -163,17 +163,31 @@ def test_what_happens_while_it_is_read_belongs_to_another_one() -> None:
     chats = chat_of((1, accepted()))
     chat = chats.get("c-1")
     assert chat is not None
-    chats.put(chat, rules.send(chat, ANA, "m-1", "late", later(2)))
+    chats.put(chat, rules.send(chat, ANA, "m-1", "late", LIMITS, later(2)))
     assert transcript.read(chats, chat).events == log(chats)[:2]
 
 
-def test_a_log_whose_events_have_expired_ends_there() -> None:
+def test_a_log_of_which_all_has_expired_is_empty_and_says_so() -> None:
     chats = chat_of((1, accepted()))
-    del chats.changes["c-1"][0]
     chat = chats.get("c-1")
     assert chat is not None
     chats.changes["c-1"].clear()
-    assert transcript.read(chats, chat).events == []
+    whole = transcript.read(chats, chat)
+    assert (whole.events, whole.complete) == ([], False)
+    assert whole.as_text().endswith("12:00:00 UTC\n\nSome of it is not kept any more.\n")
+
+
+@pytest.mark.parametrize("gone", [slice(0, 5), slice(0, 150), slice(90, 110)], ids=["first", "pages", "between"])
+def test_a_log_of_which_some_has_expired_has_the_rest_once_and_says_so(gone: slice) -> None:
+    """DynamoDB removes what has expired in no order of its own."""
+    chats = chat_of((1, accepted()), *((2, said(ANA, f"text {n}")) for n in range(250)))
+    del chats.changes["c-1"][gone]
+    rest = told(chats)
+    assert rest.events == log(chats)
+    assert rest.as_json()["complete"] is False
+    lines = rest.as_text().splitlines()
+    assert lines[4:7] == ["", "Some of it is not kept any more.", ""]
+    assert lines[-1].endswith("text 249")
 
 
 def test_what_is_too_long_for_one_answer_is_cut_off_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

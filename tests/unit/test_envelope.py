@@ -72,42 +72,34 @@ def test_the_field_names_of_older_publishers() -> None:
             "envelope: give expiresAt or ttlSeconds, not both",
             id="two ends of life",
         ),
-        pytest.param({"ack": "server"}, "ack: Input should be 'none' or 'client'", id="unknown ack"),
-        pytest.param({"ttlSeconds": "5"}, "ttlSeconds: Input should be a valid integer", id="text for a number"),
-        pytest.param({"ttlSeconds": True}, "ttlSeconds: Input should be a valid integer", id="bool for a number"),
-        pytest.param({"isFinal": 1}, "isFinal: Input should be a valid boolean", id="number for a bool"),
-        pytest.param({"ttlSeconds": 0}, "ttlSeconds: Input should be greater than or equal to 1", id="no life"),
-        pytest.param(
-            {"ttlSeconds": 604801}, "ttlSeconds: Input should be less than or equal to 604800", id="too long a life"
-        ),
-        pytest.param(
-            {"ackTimeoutSeconds": 3601}, "ackTimeoutSeconds: Input should be less than or equal to 3600", id="long ack"
-        ),
-        pytest.param({"sequence": -1}, "sequence: Input should be greater than or equal to 0", id="sequence"),
+        pytest.param({"ack": "server"}, "ack: must be 'none' or 'client'", id="unknown ack"),
+        pytest.param({"ttlSeconds": "5"}, "ttlSeconds: must be a whole number", id="text for a number"),
+        pytest.param({"ttlSeconds": True}, "ttlSeconds: must be a whole number", id="bool for a number"),
+        pytest.param({"isFinal": 1}, "isFinal: must be true or false", id="number for a bool"),
+        pytest.param({"ttlSeconds": 0}, "ttlSeconds: must be at least 1", id="no life"),
+        pytest.param({"ttlSeconds": 604801}, "ttlSeconds: must be at most 604800", id="too long a life"),
+        pytest.param({"ackTimeoutSeconds": 3601}, "ackTimeoutSeconds: must be at most 3600", id="long ack"),
+        pytest.param({"sequence": -1}, "sequence: must be at least 0", id="sequence"),
         pytest.param(
             {"ordered": True, "sequence": 0},
             "envelope: give ordered or sequence, not both: Ringback numbers ordered messages itself",
             id="two who number",
         ),
-        pytest.param({"ordered": "true"}, "ordered: Input should be a valid boolean", id="text for a bool"),
-        pytest.param({"track": None}, "track: Input should be a valid boolean", id="null for a bool"),
-        pytest.param({"durable": None}, "durable: Input should be a valid boolean", id="neither durable nor not"),
+        pytest.param({"ordered": "true"}, "ordered: must be true or false", id="text for a bool"),
+        pytest.param({"track": None}, "track: must be true or false", id="null for a bool"),
+        pytest.param({"durable": None}, "durable: must be true or false", id="neither durable nor not"),
         pytest.param({"retry": 3}, "retry: must be a JSON object", id="retry"),
         pytest.param({"retry": {"max": 3}}, "retry.max: there is no such field", id="unknown field of the retry"),
-        pytest.param(
-            {"retry": {"maxAttempts": 0}}, "retry.maxAttempts: Input should be greater than or equal to 1", id="none"
-        ),
-        pytest.param(
-            {"retry": {"maxAttempts": 271}}, "retry.maxAttempts: Input should be less than or equal to 270", id="many"
-        ),
+        pytest.param({"retry": {"maxAttempts": 0}}, "retry.maxAttempts: must be at least 1", id="none"),
+        pytest.param({"retry": {"maxAttempts": 271}}, "retry.maxAttempts: must be at most 270", id="many"),
         pytest.param(
             {"retry": {"backoffBaseSeconds": 3601}},
-            "retry.backoffBaseSeconds: Input should be less than or equal to 3600",
+            "retry.backoffBaseSeconds: must be at most 3600",
             id="long base",
         ),
         pytest.param(
             {"retry": {"backoffCapSeconds": 86_401}},
-            "retry.backoffCapSeconds: Input should be less than or equal to 86400",
+            "retry.backoffCapSeconds: must be at most 86400",
             id="long cap",
         ),
         pytest.param(
@@ -116,7 +108,7 @@ def test_the_field_names_of_older_publishers() -> None:
             id="the cap below the base",
         ),
         pytest.param({"traceparent": "SECRET"}, f"traceparent: {TRACEPARENT_RULE}", id="traceparent"),
-        pytest.param({"type": ""}, "type: String should have at least 1 character", id="empty type"),
+        pytest.param({"type": ""}, "type: must not be empty", id="empty type"),
         pytest.param({"payload": {"a": [object()]}}, "payload: input was not a valid JSON value", id="no JSON"),
     ],
 )

@@ -525,7 +525,7 @@ def test_values_are_answered_in_their_order_and_what_cannot_be_read_holds_up_nob
     assert answers == [
         Answer(Status.DELIVERED, "m-1"),
         Answer(Status.INVALID, None, detail="envelope: must be a JSON object"),
-        Answer(Status.INVALID, "bad", detail="ack: Input should be 'none' or 'client'"),
+        Answer(Status.INVALID, "bad", detail="ack: must be 'none' or 'client'"),
         Answer(Status.DELIVERED, "made-up"),
     ]
 

@@ -77,6 +77,20 @@ def test_a_client_is_made_once(file: Path) -> None:
     assert clients.management_api("http://a.test") is not clients.management_api("http://b.test")
 
 
+def test_what_is_sent_is_waited_for_as_long_as_it_may_take_or_as_the_caller_has_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+
+    def waits(clients: Clients) -> Any:
+        config: Any = clients.functions.meta.config
+        return config.read_timeout, config.retries["total_max_attempts"]
+
+    hasty = Clients.of_aws(sending_seconds=7)
+    assert waits(Clients.of_aws()) == (65, 1)
+    assert waits(hasty) == waits(hasty.in_region("eu-west-1")) == (7, 1)
+
+
 def test_what_aws_needs_to_know_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(NotAuthenticated, match="nobody"):
         Installation.of_stack(profile="nobody")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from lambdas.chat.core.model import Role
 from local import instructions, settings, stack
 from local.errors import DeploymentFailed, NotRunning
 from local.installation import Clients, Installation
@@ -113,14 +114,57 @@ def test_message_over_http_in_the_instructions_is_one(installation: Installation
     assert any(word.endswith("--backend)") for word in words)
 
 
-def test_the_chat_in_the_instructions_is_started_by_a_customer_and_heard_by_them(installation: Installation) -> None:
-    start = shlex.split(instructions.start_chat_command(installation).replace("\\\n", ""))
-    hear = shlex.split(instructions.chat_client_command(installation))
+@pytest.mark.parametrize(
+    ("role", "path", "body", "heard", "hears", "calls"),
+    [
+        (
+            "customer",
+            "/chats",
+            {"subject": "A question"},
+            "?context=chat&contextId=support",
+            "--user ana --contexts chat/support)",
+            "--user ana --chat customer)",
+        ),
+        (
+            "agent",
+            "/chats/ID/accept",
+            {},
+            "?context=desk&contextId=chat",
+            "--user bo --contexts desk/chat)",
+            "--user bo --chat agent)",
+        ),
+        (
+            "agent",
+            "/chats/ID/messages",
+            {"text": "Hello"},
+            "?context=desk&contextId=chat",
+            "--user bo --contexts desk/chat)",
+            "--user bo --chat agent)",
+        ),
+    ],
+)
+def test_the_chat_in_the_instructions_has_the_tokens_that_it_needs(
+    installation: Installation, role: str, path: str, body: dict[str, str], heard: str, hears: str, calls: str
+) -> None:
+    hear = instructions.chat_client_command(installation, role)
+    call = instructions.chat_call_command(installation, role, path, body)
 
-    assert start[1] == f"{ENDPOINT}/_aws/execute-api/ghi/chats"
-    assert list(json.loads(start[start.index("-d") + 1])) == ["subject"]
-    assert any(word.endswith("--user ana --chat customer)") for word in start)
-    assert any(word.endswith("?context=chat&contextId=support") for word in hear)
+    words = shlex.split(call.replace("\\\n", ""))
+    assert words[1] == f"{ENDPOINT}/_aws/execute-api/ghi{path}"
+    assert json.loads(words[words.index("-d") + 1]) == body
+    assert any(word.endswith(calls) for word in words)
+    assert any(word.endswith(heard) for word in shlex.split(hear))
+    assert any(word.endswith(hears) for word in shlex.split(hear))
+    for command in (hear, call):
+        assert command in instructions.instructions(installation)
+
+
+@pytest.mark.parametrize("role", Role)
+def test_the_instructions_have_people_hear_where_they_are_told(installation: Installation, role: Role) -> None:
+    command = instructions.chat_client_command(installation, role)
+
+    assert f"?context={role.context}&contextId={role.context_id}'" in command
+    assert f"--contexts {role.context}/{role.context_id})" in command
 
 
 def test_envelope_in_the_instructions_is_one(installation: Installation) -> None:

@@ -44,7 +44,7 @@ def test_a_message_without_an_id_takes_that_of_what_carries_it(own: str | None, 
 
 
 def test_what_is_no_envelope_is_an_invalid_message_with_no_trace_of_its_values() -> None:
-    with pytest.raises(InvalidMessage, match=r"^ack: Input should be 'none' or 'client'$") as invalid:
+    with pytest.raises(InvalidMessage, match=r"^ack: must be 'none' or 'client'$") as invalid:
         Message.accept(envelope(ack="SECRET"), fallback_id="f", accepted_at=NOW, default_ttl_seconds=DAY_SECONDS)
 
     assert "SECRET" not in "".join(traceback.format_exception(invalid.value, limit=0)), "as a log shows it"

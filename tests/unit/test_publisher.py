@@ -103,6 +103,29 @@ def test_that_nobody_was_there_for_what_is_not_durable_is_no_error(
     assert functions.calls == [[envelope(durable=False)]], "it is not sent again"
 
 
+def test_what_is_not_durable_is_not_sent_again_whatever_was_answered(
+    publisher: Publisher, functions: FakeFunctions, slept: list[float]
+) -> None:
+    """By then something newer is true."""
+    functions.answers = [answering("unavailable"), lambda _: None]
+
+    for _ in range(2):
+        with pytest.raises(Unavailable, match="m-1"):
+            publisher.publish(envelope(durable=False))
+
+    assert (len(functions.calls), slept) == (2, [])
+
+
+def test_what_is_durable_is_sent_again_without_what_is_not(publisher: Publisher, functions: FakeFunctions) -> None:
+    functions.answers = [answering("unavailable")]
+    messages = [envelope(id="a", durable=False), envelope(id="b")]
+
+    results = list(publisher.publish_each(messages))
+
+    assert [(result.id, result.status) for result in results] == [("a", "unavailable"), ("b", "started")]
+    assert [[one["id"] for one in call] for call in functions.calls] == [["a", "b"], ["b"]]
+
+
 def test_what_was_missed_is_neither_accepted_nor_failed(publisher: Publisher, functions: FakeFunctions) -> None:
     def some(messages: list[dict[str, Any]]) -> Any:
         statuses = {"a": "missed", "b": "conflict"}

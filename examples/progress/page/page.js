@@ -11,13 +11,16 @@ const CONNECTION = {
   closed: "Not connected.",
 };
 
-const [start, bar, said, connection] = /** @type {[HTMLButtonElement, HTMLProgressElement, HTMLElement, HTMLElement]} */ (
-  ["start", "bar", "said", "connection"].map((id) => document.getElementById(id))
+const [start, bar, said, hint, connection] = /** @type {[HTMLButtonElement, HTMLProgressElement, ...HTMLElement[]]} */ (
+  ["start", "bar", "said", "hint", "connection"].map((id) => document.getElementById(id))
 );
 /** @type {RingbackClient | undefined} */
 let client;
 /** @type {string | undefined} */
 let followed;
+let isBusy = true; // until it is known what the server works at
+/** @type {Set<string>} jobs that the server works at; one that it lost in a restart would never end */
+let atWork = new Set();
 
 /** @returns {Job | null} what this browser last knew */
 const known = () => JSON.parse(localStorage.getItem("job") ?? "null");
@@ -30,6 +33,9 @@ function remember(job) {
 
 function show() {
   const job = known();
+  const isRunning = job?.state === "running" && atWork.has(job.id);
+  start.disabled = isBusy || isRunning;
+  hint.hidden = !isRunning;
   if (!job) return;
   const words = { running: "At work", finished: "Finished", failed: "Failed" };
   [bar.max, bar.value] = [job.of, job.done];
@@ -73,16 +79,28 @@ function follow() {
 }
 
 start.onclick = async () => {
-  start.disabled = true;
+  isBusy = true;
+  show();
   try {
-    remember(await post("/jobs"));
+    const job = await post("/jobs");
+    atWork.add(job.id);
+    remember(job);
     follow();
   } finally {
-    start.disabled = false;
+    isBusy = false;
+    show();
   }
 };
 
 show(); // at once, before anything is asked
-const { url } = await post("/session");
+const { url, jobs } = await post("/session");
+[atWork, isBusy] = [new Set(jobs), false];
+show();
 follow();
-window.addEventListener("storage", () => (show(), follow())); // another tab has learnt something, or started a job
+// Another tab has learnt something, or started a job.
+window.addEventListener("storage", () => {
+  const job = known();
+  if (job && job.id !== followed) atWork.add(job.id);
+  show();
+  follow();
+});

@@ -12,7 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from lambdas.chat.core.errors import Unavailable
 from lambdas.observability import tracer
 from ringback.errors import RingbackError
-from ringback.installation import Clients
+from ringback.installation import SENDING_SECONDS, Clients
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -39,9 +39,9 @@ def step_functions() -> "SFNClient":
     return _once("stepfunctions", lambda: boto3.client("stepfunctions", config=_CONFIG))
 
 
-def ringback() -> Clients:
-    """The clients of Ringback's package."""
-    return _once("ringback", Clients.of_aws)
+def ringback(sending_seconds: int = SENDING_SECONDS) -> Clients:
+    """The clients of Ringback's package, which wait for so long until what they send is answered."""
+    return _once(f"ringback {sending_seconds}", lambda: Clients.of_aws(sending_seconds=sending_seconds))
 
 
 def _once(name: str, make: Callable[[], T]) -> T:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lambdas.chat.adapters import aws
-from lambdas.chat.core.model import CONTEXT, Role
+from lambdas.chat.core.model import Role
 from ringback.connections import read_connections
 
 if TYPE_CHECKING:
@@ -22,4 +22,5 @@ class ConnectedDesk:
         """Whether the agent has an open connection to the desk."""
         with aws.translated():
             found = read_connections(self.client, self.table_name, agent)
-        return any((one.context, one.context_id) == (CONTEXT, Role.AGENT.context_id) for one in found)
+        at_the_desk = Role.AGENT.context, Role.AGENT.context_id
+        return any((one.context, one.context_id) == at_the_desk for one in found)

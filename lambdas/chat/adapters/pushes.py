@@ -2,48 +2,43 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
+from itertools import islice
 from typing import Any
 
 from lambdas.chat.adapters import aws
 from lambdas.chat.core.errors import Unavailable
-from lambdas.chat.core.model import CONTEXT, Event, Person
+from lambdas.chat.core.model import Event, Person
 from lambdas.observability import Metric, count, logger
 from ringback.installation import Clients, Installation
 from ringback.publisher import Publisher, Result
 
 
-class _NotAgain(Exception):
-    """What is shown is not tried again: by then something newer is true."""
-
-
-def _never_again(_seconds: float) -> None:
-    raise _NotAgain
-
-
 @dataclass(frozen=True)
 class Screens:
-    """`lambdas.chat.core.ports.Screens` on Ringback."""
+    """`lambdas.chat.core.ports.Screens` on Ringback, which is given ``to_show`` no longer than its caller has time."""
 
-    installation: Installation
+    to_show: Installation
 
     def show(self, kind: str, payloads: Iterable[tuple[Person, dict[str, Any]]]) -> int:
-        """Push what is true only now to who is connected now; answers how many were.
+        """Push what is true only now to who is connected now, once; answers how many were.
 
-        What fails is left out: it stands in the log, and is no error of the caller's.
+        What Ringback will never take is left out: it stands in the log.
+
+        Raises:
+            Unavailable: some may not have seen it, who may be there.
         """
         messages = [
             {"recipient": _recipient(person), "type": kind, "payload": payload, "durable": False}
             for person, payload in payloads
         ]
         results: list[Result] = []
-        try:
-            with aws.translated():
-                Publisher(self.installation, sleep=_never_again).publish_many(messages, on_result=results.append)
-        except (Unavailable, _NotAgain) as error:
-            _not_taken(kind, "unavailable", str(error))
+        with aws.translated():
+            Publisher(self.to_show).publish_many(messages, on_result=results.append)
         for result in results:
-            if result.failed:
-                _not_taken(kind, result.status, result.detail)
+            _note_if_never_taken(result, kind)
+        if missing := sum(result.status == "unavailable" for result in results):
+            raise Unavailable(f"Ringback did not take {missing} of {len(results)} messages ({kind})")
         return sum(result.accepted for result in results)
 
 
@@ -51,28 +46,35 @@ class Screens:
 class Pushes(Screens):
     """`lambdas.chat.core.ports.Pushes` on Ringback."""
 
-    ttl_seconds: int
+    to_tell: Installation
+    ttl: timedelta
 
-    def tell(self, events: Sequence[tuple[Event, Sequence[Person]]]) -> None:
-        """Push events to the people of their chats, in this order.
+    def tell(self, events: Sequence[tuple[Event, Sequence[Person]]]) -> tuple[int, str | None]:
+        """Push events to the people of their chats, in this order; answers how many are done, and why the next is not.
 
         What Ringback will never take is left out, and holds up nothing: it stands in the log.
-
-        Raises:
-            Unavailable: some were not taken; push them all again.
         """
         results: list[Result] = []
         messages = [message for event, people in events for message in self._messages(event, people)]
-        with aws.translated():
-            Publisher(self.installation).publish_many(messages, on_result=results.append)
-        for result in results:
-            if result.status in {"invalid", "conflict"}:
-                _not_taken(result.id, result.status, result.detail)
-        if missing := sum(result.status == "unavailable" for result in results):
-            raise Unavailable(f"Ringback did not take {missing} of {len(results)} messages")
+        try:
+            with aws.translated():
+                Publisher(self.to_tell).publish_many(messages, on_result=results.append)
+        except Unavailable as error:
+            return 0, str(error)
+        answers = iter(results)
+        for done, (_, people) in enumerate(events):
+            of_event = list(islice(answers, len(people)))
+            if any(result.status == "unavailable" for result in of_event):
+                missing = sum(result.status == "unavailable" for result in results)
+                return done, f"Ringback did not take {missing} of {len(results)} messages"
+            for result in of_event:
+                _note_if_never_taken(result, result.id)
+        return len(events), None
 
     def _messages(self, event: Event, people: Sequence[Person]) -> Iterator[dict[str, Any]]:
         payload = event.model_dump(mode="json", by_alias=True, exclude_none=True)
+        # Not a length: what is pushed again has to be the same, or Step Functions would take it for another run's.
+        expires_at = event.at + self.ttl
         for place, person in enumerate(people):
             yield {
                 "id": f"{event.chat_id}-{event.number}-{place}",
@@ -81,7 +83,7 @@ class Pushes(Screens):
                 "payload": payload,
                 "ordered": True,
                 "ack": "client",
-                "ttlSeconds": self.ttl_seconds,
+                "expiresAt": expires_at,
                 "correlationId": event.chat_id,
             }
 
@@ -93,9 +95,13 @@ def installation(accept_function_name: str, clients: Clients) -> Installation:
 
 def _recipient(person: Person) -> dict[str, str]:
     # As it is: a name that Ringback does not take is a message that it does not take, and no failure here.
-    return {"user": person.user, "context": CONTEXT, "contextId": person.role.context_id}
+    return {"user": person.user, "context": person.role.context, "contextId": person.role.context_id}
 
 
-def _not_taken(what: str | None, status: str, detail: str | None) -> None:
-    count(Metric.ERRORS)
-    logger.error("Ringback did not take a message", extra={"what": what, "status": status, "reason": detail})
+def _note_if_never_taken(result: Result, what: str | None) -> None:
+    if result.status in {"invalid", "conflict"}:
+        count(Metric.ERRORS)
+        logger.error(
+            "Ringback does not take a message",
+            extra={"what": what, "status": result.status, "reason": result.detail},
+        )

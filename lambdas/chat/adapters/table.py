@@ -3,7 +3,8 @@
 =====================  ===========================  ==========================================================
 collection             item                         what
 =====================  ===========================  ==========================================================
-``chat#{id}``          ``state``                    the chat as it is; changed only if it is as it was read
+``chat#{id}``          ``state``                    the chat as it is, and who may send how much more; changed only
+                                                    if it is as it was read
 ``chat#{id}``          ``event#{number}``           its log, which is also what the stream brings
 ``chat#{id}``          ``sent#{messageId}``         which event the message of this id is
 ``chat#{id}``          ``wait``                     the token on which its run waits, and in which phase
@@ -14,22 +15,23 @@ collection             item                         what
 =====================  ===========================  ==========================================================
 
 What an index would show a moment later is written with the chat, in one transaction, so that whoever looks sees what
-is true. A row expires `retention_days` after it was last written.
+is true. What happened, and a chat that has ended, expires `retention_days` after it was last written. What is needed
+for as long as a chat goes on does not: its state, its place in the queue, and what leads to it; nor who is at the desk.
+
+A row may be of a newer version, which was taken back: what it says beyond what is known here is left out.
 """
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
-from lambdas.chat.core.errors import Unavailable
+from lambdas.chat.adapters import aws
 from lambdas.chat.core.model import Change, Chat, Event, EventType, Person, Status
 from lambdas.chat.core.ports import Overtaken, Wait
 from lambdas.chat.core.rules import Phase
+from lambdas.observability import Metric, count, logger
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -38,6 +40,7 @@ EVENT_PREFIX = "event#"
 _DIGITS = 8
 _LAST = 10**_DIGITS - 1
 _OVERTAKEN = {"ConditionalCheckFailed", "TransactionConflict"}
+_UNREADABLE = (ValueError, KeyError, TypeError, AttributeError)  # a validation error is a ValueError
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ class ChatTable:
     def get(self, chat_id: str) -> Chat | None:
         """The chat as it is now."""
         row = self._get(_chat(chat_id), "state")
-        return Chat.model_validate_json(row["chat"]["S"]) if row else None
+        return _chat_of(row) if row else None
 
     def open_chat_of(self, customer: str) -> str | None:
         """The id of the one chat of this customer that has not ended."""
@@ -60,30 +63,29 @@ class ChatTable:
 
     def put(self, before: Chat | None, change: Change) -> None:
         """Write a change and its event, whole or not at all."""
-        with _translated():
-            try:
-                self.client.transact_write_items(TransactItems=list(self._writes(before, change)))
-            except self.client.exceptions.TransactionCanceledException as error:
-                reasons = {str(reason.get("Code")) for reason in error.response.get("CancellationReasons", [])}
-                if not reasons & _OVERTAKEN:
-                    raise
-                raise Overtaken from None
+        self._write(list(self._writes(before, change)))
 
     def sent(self, chat_id: str, message_id: str) -> Event | None:
         """The message that was sent under this id."""
         row = self._get(_chat(chat_id), f"sent#{message_id}")
-        return Event.model_validate_json(row["event"]["S"]) if row else None
+        return _event_of(row) if row else None
 
     def events(self, chat_id: str, *, after: int, limit: int) -> list[Event]:
         """The events after this number, in their order."""
         if after >= _LAST:
             return []  # DynamoDB refuses a range that ends before it begins
         rows = self._query(_chat(chat_id), first=_event_item(after + 1), last=_event_item(_LAST), limit=limit)
-        return [Event.model_validate_json(row["event"]["S"]) for row in rows]
+        return [_event_of(row) for row in rows]
 
     def waiting(self, *, limit: int) -> list[Chat]:
-        """The queue; first come, first served."""
-        return [Chat.model_validate_json(row["chat"]["S"]) for row in self._query("queue", limit=limit)]
+        """The queue; first come, first served. One that cannot be read is left out, and logged: it hides no other."""
+        found = []
+        for row in self._query("queue", limit=limit):
+            try:
+                found.append(_chat_of(row))
+            except _UNREADABLE as error:
+                _note_unreadable(row, error)
+        return found
 
     def active_of(self, agent: str) -> list[str]:
         """The ids of the chats that this agent has now."""
@@ -95,18 +97,19 @@ class ChatTable:
 
     def sit_down(self, agent: str) -> None:
         """Note that this agent is at the desk; again changes nothing."""
-        self._put(self._row("desk", agent))
+        with aws.translated():
+            self.client.put_item(TableName=self.name, Item=_key("desk", agent))
 
     def leave(self, agent: str) -> None:
         """Note that they are not."""
-        with _translated():
+        with aws.translated():
             self.client.delete_item(TableName=self.name, Key=_key("desk", agent))
 
     def park(self, chat_id: str, wait: Wait) -> bool:
         """Keep what the chat's run waits on, in place of an earlier wait; False if a later one is there."""
-        row = self._row(_chat(chat_id), "wait", task_token=wait.task_token, phase=wait.phase.value)
+        row = self._passing(_chat(chat_id), "wait", task_token=wait.task_token, phase=wait.phase.value)
         entry = {"N": str(wait.entry)}
-        with _translated():
+        with aws.translated():
             try:
                 self.client.put_item(
                     TableName=self.name,
@@ -125,7 +128,7 @@ class ChatTable:
 
     def unpark(self, chat_id: str, task_token: str) -> None:
         """Forget this token, unless a later one has taken its place."""
-        with _translated():
+        with aws.translated():
             try:
                 self.client.delete_item(
                     TableName=self.name,
@@ -136,11 +139,29 @@ class ChatTable:
             except self.client.exceptions.ConditionalCheckFailedException:
                 return
 
+    def _write(self, writes: Sequence[Any]) -> None:
+        with aws.translated():
+            try:
+                self.client.transact_write_items(TransactItems=writes)
+            except self.client.exceptions.TransactionCanceledException as error:
+                reasons = [str(reason.get("Code")) for reason in error.response.get("CancellationReasons", [])]
+                if not _OVERTAKEN.intersection(reasons):
+                    raise
+            else:
+                return
+        # A row that is another chat's by now stays; that must not keep this one from its end.
+        refused = {place for place, reason in enumerate(reasons) if reason == "ConditionalCheckFailed"}
+        others = {place for place in refused if "Delete" in writes[place]}
+        if not others:
+            raise Overtaken
+        self._write([write for place, write in enumerate(writes) if place not in others])
+
     def _writes(self, before: Chat | None, change: Change) -> Iterator[Any]:
         """The chat and its event, and the rows by which they are found."""
         chat, event = change.chat, change.event
         place, text = _chat(chat.id), event.model_dump_json(by_alias=True, exclude_none=True)
-        state = self._row(place, "state", chat=_json(chat)) | {"version": {"N": str(chat.version)}}
+        make_row = self._passing if chat.status is Status.ENDED else _row
+        state = make_row(place, "state", **_texts(chat)) | {"version": {"N": str(chat.version)}}
         if before is None:
             yield self._put_new(state)
         else:
@@ -153,12 +174,12 @@ class ChatTable:
                 }
             }
         people = json.dumps([person.model_dump(mode="json") for person in change.to])
-        yield self._put_new(self._row(place, _event_item(event.number), event=text, people=people))
+        yield self._put_new(self._passing(place, _event_item(event.number), event=text, people=people))
         if event.type is EventType.MESSAGE:
-            yield self._put_new(self._row(place, f"sent#{event.id}", event=text))
+            yield self._put_new(self._passing(place, f"sent#{event.id}", event=text))
         was_waiting = before is not None and before.status is Status.WAITING
         if chat.status is Status.WAITING:
-            in_queue = self._row("queue", chat.queue_key, chat=_json(chat))
+            in_queue = _row("queue", chat.queue_key, **_texts(chat))
             yield self._put_again(in_queue) if was_waiting else self._put_new(in_queue)
         if was_waiting and chat.status is not Status.WAITING:
             yield self._delete("queue", chat.queue_key)
@@ -167,16 +188,16 @@ class ChatTable:
         if had and had != has:
             yield self._delete(_agent(had), place)
         if has and has != had:
-            yield self._put_new(self._row(_agent(has), place, chat_id=chat.id))
+            yield self._put_new(_row(_agent(has), place, chat_id=chat.id))
         if before is None:
-            yield self._put_new(self._row(_customer(chat.customer), "open", chat_id=chat.id))
+            yield self._put_new(_row(_customer(chat.customer), "open", chat_id=chat.id))
         elif chat.status is Status.ENDED and before.status is not Status.ENDED:
-            yield self._delete(_customer(chat.customer), "open")
+            yield self._delete(_customer(chat.customer), "open", of=chat.id)
 
-    def _row(self, collection: str, item: str, **texts: str) -> dict[str, Any]:
+    def _passing(self, collection: str, item: str, **texts: str) -> dict[str, Any]:
+        """A row that expires."""
         expires = int((datetime.now(UTC) + self.retention).timestamp())
-        values = {name: {"S": text} for name, text in texts.items()}
-        return {**_key(collection, item), **values, "expiration_date": {"N": str(expires)}}
+        return {**_row(collection, item, **texts), "expiration_date": {"N": str(expires)}}
 
     def _put_new(self, row: dict[str, Any]) -> dict[str, Any]:
         condition = "attribute_not_exists(#item)"
@@ -193,15 +214,16 @@ class ChatTable:
     def _put_again(self, row: dict[str, Any]) -> dict[str, Any]:
         return {"Put": {"TableName": self.name, "Item": row}}
 
-    def _delete(self, collection: str, item: str) -> dict[str, Any]:
-        return {"Delete": {"TableName": self.name, "Key": _key(collection, item)}}
-
-    def _put(self, row: dict[str, Any]) -> None:
-        with _translated():
-            self.client.put_item(TableName=self.name, Item=row)
+    def _delete(self, collection: str, item: str, *, of: str | None = None) -> dict[str, Any]:
+        """Delete a row, if it is there; of this chat, if any chat may have it."""
+        condition = {
+            "ConditionExpression": "attribute_not_exists(chat_id) OR chat_id = :mine",
+            "ExpressionAttributeValues": {":mine": {"S": of}},
+        }
+        return {"Delete": {"TableName": self.name, "Key": _key(collection, item), **(condition if of else {})}}
 
     def _get(self, collection: str, item: str) -> Any:
-        with _translated():
+        with aws.translated():
             answer = self.client.get_item(TableName=self.name, Key=_key(collection, item), ConsistentRead=True)
         return answer.get("Item")
 
@@ -223,7 +245,7 @@ class ChatTable:
         while limit is None or len(rows) < limit:
             if limit is not None:
                 request["Limit"] = limit - len(rows)
-            with _translated():
+            with aws.translated():
                 page = self.client.query(**request)
             rows += page["Items"]
             if "LastEvaluatedKey" not in page:
@@ -234,12 +256,51 @@ class ChatTable:
 
 def event_of(row: dict[str, Any]) -> tuple[Event, list[Person]]:
     """An event and who is told of it, from its row in DynamoDB's own JSON, as the stream brings it."""
-    people = [Person.model_validate(person) for person in json.loads(row["people"]["S"])]
-    return Event.model_validate_json(row["event"]["S"]), people
+    people = [Person.model_validate(person, extra="ignore") for person in json.loads(row["people"]["S"])]
+    return _event_of(row), people
 
 
-def _json(chat: Chat) -> str:
-    return chat.model_dump_json(by_alias=True, exclude_none=True)
+def read_events(records: Iterable[Any]) -> Iterator[tuple[str, tuple[Event, list[Person]]]]:
+    """The events that the stream brings, and the numbers of their records in it.
+
+    One that cannot be read will not be readable later, and all chats wait behind it: it is left out, logged by its key
+    and counted.
+    """
+    for record in records:
+        change = record["dynamodb"]
+        try:
+            yield change["SequenceNumber"], event_of(change["NewImage"])
+        except _UNREADABLE as error:
+            _note_unreadable(change["Keys"], error)
+
+
+def _texts(chat: Chat) -> dict[str, str]:
+    """A chat as its rows have it; what is in no JSON of it stands beside it."""
+    allowances = {who: whole_at.isoformat() for who, whole_at in chat.allowance_whole_at.items()}
+    return {"chat": chat.model_dump_json(by_alias=True, exclude_none=True), "allowances": json.dumps(allowances)}
+
+
+def _chat_of(row: Any) -> Chat:
+    """A chat, from a row that has one."""
+    chat = Chat.model_validate_json(row["chat"]["S"], extra="ignore")
+    allowances = json.loads(row["allowances"]["S"]) if "allowances" in row else {}  # an older version has none
+    whole_at = {who: datetime.fromisoformat(moment) for who, moment in allowances.items()}
+    return chat.model_copy(update={"allowance_whole_at": whole_at})
+
+
+def _event_of(row: Any) -> Event:
+    return Event.model_validate_json(row["event"]["S"], extra="ignore")
+
+
+def _note_unreadable(key: Any, error: Exception) -> None:
+    # Not what is wrong with it: the log has nothing of what people say.
+    where = {name: key[name]["S"] for name in ("collection", "item")}
+    count(Metric.ERRORS)
+    logger.error("a row cannot be read", extra={**where, "reason": type(error).__name__})
+
+
+def _row(collection: str, item: str, **texts: str) -> dict[str, Any]:
+    return {**_key(collection, item), **{name: {"S": text} for name, text in texts.items()}}
 
 
 def _key(collection: str, item: str) -> dict[str, Any]:
@@ -260,15 +321,3 @@ def _customer(user: str) -> str:
 
 def _event_item(number: int) -> str:
     return f"{EVENT_PREFIX}{number:0{_DIGITS}}"
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    """Turn any failure of a call into Unavailable: names the call and the code, never values."""
-    try:
-        yield
-    except ClientError as error:
-        details: Any = error.response.get("Error", {})
-        raise Unavailable(f"{error.operation_name}: {details.get('Code', 'Unknown')}") from None
-    except BotoCoreError as error:
-        raise Unavailable(type(error).__name__) from None

@@ -10,6 +10,10 @@ from lambdas.chat.adapters.pushes import Pushes, Screens, installation
 from lambdas.chat.adapters.session_machine import SessionMachine, WaitingRuns
 from lambdas.chat.adapters.table import ChatTable
 from lambdas.chat.core.rules import Limits
+from ringback.installation import Installation
+
+SHOWING_SECONDS = 10
+"""For how long what is shown is waited for: who shows it has to answer a page, within half a minute."""
 
 
 def chats(environment: settings.Chats) -> ChatTable:
@@ -19,12 +23,13 @@ def chats(environment: settings.Chats) -> ChatTable:
 
 
 def limits(environment: settings.Chats) -> Limits:
-    """How long a chat may stay in each of its phases."""
+    """How long a chat may stay in each of its phases, and how much its people may say."""
     return Limits(
         max_wait_seconds=environment.max_wait_seconds,
         idle_seconds=environment.idle_seconds,
         agent_away_seconds=environment.agent_away_seconds,
         rating_seconds=environment.rating_seconds,
+        messages_per_minute=environment.messages_per_minute,
     )
 
 
@@ -35,12 +40,13 @@ def desk(environment: settings.Present) -> ConnectedDesk:
 
 def screens(environment: settings.Telling) -> Screens:
     """What people are shown."""
-    return Screens(installation(environment.accept_function_name, aws.ringback()))
+    return Screens(_to_show(environment))
 
 
 def pushes(environment: settings.PublishEvents) -> Pushes:
     """What people are told, and shown."""
-    return Pushes(installation(environment.accept_function_name, aws.ringback()), environment.message_ttl_seconds)
+    to_tell = installation(environment.accept_function_name, aws.ringback())
+    return Pushes(_to_show(environment), to_tell, timedelta(seconds=environment.message_ttl_seconds))
 
 
 def waiting_runs() -> WaitingRuns:
@@ -56,3 +62,7 @@ def runs(environment: settings.PublishEvents) -> SessionMachine:
 def clock() -> SystemClock:
     """The time."""
     return SystemClock()
+
+
+def _to_show(environment: settings.Telling) -> Installation:
+    return installation(environment.accept_function_name, aws.ringback(SHOWING_SECONDS))

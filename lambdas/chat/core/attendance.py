@@ -4,15 +4,14 @@ from contextlib import suppress
 
 from lambdas.chat.core import rules, sessions, telling
 from lambdas.chat.core.errors import ChatNotFound
-from lambdas.chat.core.model import CONTEXT, Person, Role
+from lambdas.chat.core.model import Person, Role
 from lambdas.chat.core.ports import Chats, Clock, Desk, Screens
 
 
 def person_of(user: str, context: str, context_id: str) -> Person | None:
     """Whose connection it is; None if it is none to the chat."""
-    if context != CONTEXT:
-        return None
-    return next((Person(role=role, user=user) for role in Role if role.context_id == context_id), None)
+    role = next((role for role in Role if (role.context, role.context_id) == (context, context_id)), None)
+    return Person(role=role, user=user) if role else None
 
 
 def notice(

@@ -16,6 +16,7 @@
     │   ├── NothingToRate
     │   ├── AlreadyRated
     │   └── RatingClosed
+    ├── TooManyMessages    this person has sent as many to the chat as they may for now
     ├── IdTaken            the message's id belongs to another message
     ├── NotAtTheDesk       the agent who accepts has no open connection to the desk
     ├── AgentNotPresent    the agent to transfer to has none
@@ -77,6 +78,14 @@ class AlreadyRated(WrongState):
 
 class RatingClosed(WrongState):
     """The time for a rating is over."""
+
+
+class TooManyMessages(ChatError):
+    """This person sends faster than they may; the next one is taken in so many seconds."""
+
+    def __init__(self, retry_after_seconds: int) -> None:
+        super().__init__("this is more than one person may say in a minute; send it again when the wait is over")
+        self.retry_after_seconds = retry_after_seconds
 
 
 class IdTaken(ChatError):

@@ -1,15 +1,16 @@
 """A chat and what happens to it. The JSON form is camelCase; times are UTC, as RFC 3339."""
 
+from collections.abc import Mapping
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
+from pydantic.json_schema import SkipJsonSchema
 
 from ringback.envelope import Recipient, Timestamp
 
-CONTEXT = "chat"
-"""The context of all connections to the chat."""
 MAX_TEXT_LENGTH = 4_000
 MAX_SUBJECT_LENGTH = 200
 MAX_FEEDBACK_LENGTH = 2_000
@@ -22,9 +23,18 @@ class Role(StrEnum):
     AGENT = "agent"
 
     @property
+    def context(self) -> str:
+        """The context of their connections.
+
+        The agents' desk is one of its own: what opens the customers', all of it even (``chat``, ``chat/*``), does not
+        open the desk. Only agents' tokens do (`token.contexts_claim`).
+        """
+        return "desk" if self is Role.AGENT else "chat"
+
+    @property
     def context_id(self) -> str:
-        """Where they connect to. Only agents' tokens open the desk (`token.contexts_claim`)."""
-        return "desk" if self is Role.AGENT else "support"
+        """The context id of their connections."""
+        return "chat" if self is Role.AGENT else "support"
 
 
 class Status(StrEnum):
@@ -59,7 +69,10 @@ class EventType(StrEnum):
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
+    # What is wrong with a stored one stands in the log, and what people say does not.
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", hide_input_in_errors=True, alias_generator=to_camel, populate_by_name=True
+    )
 
 
 class Person(_Model):
@@ -71,7 +84,7 @@ class Person(_Model):
     @property
     def recipient(self) -> Recipient:
         """Where messages for them go."""
-        return Recipient(user=self.user, context=CONTEXT, context_id=self.role.context_id)
+        return Recipient(user=self.user, context=self.role.context, context_id=self.role.context_id)
 
 
 class Chat(_Model):
@@ -96,6 +109,9 @@ class Chat(_Model):
     end_reason: EndReason | None = None
     rating: Annotated[int | None, Field(ge=1, le=5)] = None
     feedback: str | None = None
+    # Of each who has sent of late, when they may send a whole minute's messages again. For the rules alone: no answer
+    # has it, and the table keeps it beside the chat.
+    allowance_whole_at: Annotated[Mapping[str, datetime], SkipJsonSchema(), Field(exclude=True)] = {}
 
     @property
     def was_accepted(self) -> bool:

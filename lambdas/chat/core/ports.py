@@ -98,19 +98,24 @@ class Screens(Protocol):
     """What Ringback shows."""
 
     def show(self, kind: str, payloads: Iterable[tuple[Person, dict[str, Any]]]) -> int:
-        """Push what is true only now to who is connected now; answers how many were. What fails is left out."""
+        """Push what is true only now to who is connected now; answers how many were.
+
+        What Ringback will never take is left out.
+
+        Raises:
+            Unavailable: some may not have seen it, who may be there; the others have.
+        """
 
 
 class Pushes(Screens, Protocol):
     """What Ringback shows, and delivers."""
 
-    def tell(self, events: Sequence[tuple[Event, Sequence[Person]]]) -> None:
+    def tell(self, events: Sequence[tuple[Event, Sequence[Person]]]) -> tuple[int, str | None]:
         """Push events to the people of their chats, in this order, for as long as each message lives.
 
-        Again changes nothing: messages are named after the events. What Ringback will never take is left out.
-
-        Raises:
-            Unavailable: some were not taken; push them all again.
+        Answers how many of them are done, from the first on, and why the next one is not: push the others again.
+        Again changes nothing: messages are named after the events. What Ringback will never take is left out; what
+        happened longer ago than a message lives is one of these.
         """
 
 

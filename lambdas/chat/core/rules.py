@@ -5,7 +5,8 @@ what            who                       in                                    
 ==============  ========================  =======================================  ==============================
 start           a customer                no open chat of theirs                   the open one is the answer
 accept          an agent                  WAITING                                  AlreadyAccepted, ChatHasEnded
-send            customer, its agent       ACTIVE; WAITING for the customer         NotAccepted, ChatHasEnded
+send            customer, its agent       ACTIVE; WAITING for the customer;        NotAccepted, ChatHasEnded,
+                                          no more than a minute's messages         TooManyMessages
 type            customer, its agent       ACTIVE                                   NotAccepted, ChatHasEnded
 transfer        its agent                 ACTIVE                                   NotAccepted, ChatHasEnded
 end             customer, its agent       ACTIVE; WAITING for the customer         NotAccepted, ChatHasEnded
@@ -34,18 +35,20 @@ from lambdas.chat.core.errors import (
     NothingToRate,
     NotYourChat,
     RatingClosed,
+    TooManyMessages,
 )
 from lambdas.chat.core.model import Change, Chat, EndReason, Event, EventType, Person, Role, Status
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How long a chat may stay in each of its phases."""
+    """How long a chat may stay in each of its phases, and how much each of its people may say in a minute."""
 
     max_wait_seconds: int
     idle_seconds: int
     agent_away_seconds: int
     rating_seconds: int
+    messages_per_minute: int
 
 
 class Phase(StrEnum):
@@ -90,12 +93,17 @@ def accept(chat: Chat, by: Person, now: datetime) -> Change | None:
     return _change(taken, now, by, EventType.ACCEPTED, agent=by.user, seconds=waited)
 
 
-def send(chat: Chat, by: Person, message_id: str, text: str, now: datetime) -> Change:
+def send(chat: Chat, by: Person, message_id: str, text: str, limits: Limits, now: datetime) -> Change:
     """Say something."""
     _open_to(chat, by, waiting_too=True)
+    allowances = _spend(chat, by, limits, now)
     is_first_response = by.role is Role.AGENT and chat.first_response_at is None
     said = chat.model_copy(
-        update={"last_activity_at": now, **({"first_response_at": now} if is_first_response else {})}
+        update={
+            "last_activity_at": now,
+            "allowance_whole_at": allowances,
+            **({"first_response_at": now} if is_first_response else {}),
+        }
     )
     seconds = _seconds(chat.accepted_at or now, now) if is_first_response else None
     return _change(said, now, by, EventType.MESSAGE, id=message_id, text=text, seconds=seconds)
@@ -155,7 +163,8 @@ def agent_returned(chat: Chat, agent: str, now: datetime) -> Change | None:
     """The agent has a connection to the desk again."""
     if chat.status is not Status.ACTIVE or chat.agent != agent or not chat.agent_away_since:
         return None
-    returned = chat.model_copy(update={"agent_away_since": None})
+    # Without its agent nobody could do anything about it, so it was not idle.
+    returned = chat.model_copy(update={"agent_away_since": None, "last_activity_at": now})
     return _change(returned, now, None, EventType.AGENT_BACK, agent=agent)
 
 
@@ -226,6 +235,24 @@ def require_customer(chat: Chat, by: Person) -> None:
     """Raise ChatNotFound for anybody else: they are not to know that there is such a chat."""
     if chat.customer != by.user:
         raise ChatNotFound("there is no such chat, or it is not yours")
+
+
+def _spend(chat: Chat, by: Person, limits: Limits, now: datetime) -> dict[str, datetime]:
+    """Take one message from this person's allowance; answers what is left of all.
+
+    A minute's messages may come at once, and each comes back in its part of a minute. So one moment is all there is to
+    keep: when the allowance is whole again.
+
+    Raises:
+        TooManyMessages: nothing is left.
+    """
+    spent = {who: whole_at for who, whole_at in chat.allowance_whole_at.items() if whole_at > now}
+    who = f"{by.role}#{by.user}"
+    whole_at = spent.get(who, now) + timedelta(minutes=1) // limits.messages_per_minute
+    over = whole_at - now - timedelta(minutes=1)
+    if over > timedelta(0):
+        raise TooManyMessages(-(-over // timedelta(seconds=1)))
+    return spent | {who: whole_at}
 
 
 def _open_to(chat: Chat, by: Person, *, waiting_too: bool = False) -> None:

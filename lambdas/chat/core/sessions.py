@@ -55,11 +55,13 @@ def change(chats: Chats, chat_id: str, decide: Callable[[Chat], Change | None], 
     return _again(attempt, clock)
 
 
-def send(chats: Chats, chat_id: str, by: Person, message_id: str, text: str, *, clock: Clock) -> tuple[Event, bool]:
+def send(
+    chats: Chats, chat_id: str, by: Person, message_id: str, text: str, limits: rules.Limits, *, clock: Clock
+) -> tuple[Event, bool]:
     """Say something, once for each id; answers it as it was said, and whether that is new.
 
     Raises:
-        ChatNotFound, NotYourChat, NotAccepted, ChatHasEnded, Unavailable
+        ChatNotFound, NotYourChat, NotAccepted, ChatHasEnded, TooManyMessages, Unavailable
         IdTaken: the id belongs to another message.
     """
 
@@ -69,7 +71,7 @@ def send(chats: Chats, chat_id: str, by: Person, message_id: str, text: str, *, 
         said = chats.sent(chat_id, message_id)
         if said and (said.by, said.text) == (by, text):
             return said, False
-        decided = rules.send(chat, by, message_id, text, clock.now())
+        decided = rules.send(chat, by, message_id, text, limits, clock.now())
         if said:
             raise IdTaken("id: another message of this chat has it; give every message an id of its own")
         chats.put(chat, decided)
@@ -87,7 +89,8 @@ def accept(chats: Chats, desk: Desk, chat_id: str, by: Person, limits: rules.Lim
     """
     rules.only_agents(by)
     if not desk.has(by.user):
-        raise NotAtTheDesk(f"connect to the WebSocket first, with contextId={Role.AGENT.context_id}")
+        at = f"context={Role.AGENT.context}&contextId={Role.AGENT.context_id}"
+        raise NotAtTheDesk(f"connect to the WebSocket first, with {at}")
     accepted = change(chats, chat_id, lambda chat: rules.accept(chat, by, clock.now()), clock=clock)
     return _look_again(chats, desk, accepted, by.user, limits, clock)
 

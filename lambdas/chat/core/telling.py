@@ -8,7 +8,7 @@ from typing import Any
 
 from lambdas.chat.core import rules, running, sessions
 from lambdas.chat.core.errors import Unavailable
-from lambdas.chat.core.model import Chat, Event, EventType, Person, Role
+from lambdas.chat.core.model import Chat, Event, EventType, Person, Role, Status
 from lambdas.chat.core.ports import Chats, Clock, Pushes, Runs, Screens
 
 POSITION, QUEUE, TYPING = "chat.position", "chat.queue", "chat.typing"
@@ -42,19 +42,20 @@ def publish(
     limits: rules.Limits,
     clock: Clock,
 ) -> Published:
-    """Tell people what happened, have the runs follow, and show the queue. Again changes nothing that was done."""
-    done, reason, waiting = len(events), None, None
-    try:
-        pushes.tell(events)
-    except Unavailable as error:
-        return Published(0, str(error), None)
-    for place, (event, _) in enumerate(events):
+    """Tell people what happened, have the runs follow, and show the queue. Again changes nothing that was done.
+
+    What cannot be done holds up what comes after it, and nothing before.
+    """
+    waiting = None
+    done, reason = pushes.tell(events)
+    told = events[:done]
+    for place, (event, _) in enumerate(told):
         try:
             running.follow(event, chats=chats, runs=runs, limits=limits, clock=clock)
         except Unavailable as error:
             done, reason = place, str(error)
             break
-    if changes := [place for place, (event, _) in enumerate(events) if event.type in _CHANGES_THE_QUEUE]:
+    if changes := [place for place, (event, _) in enumerate(told) if event.type in _CHANGES_THE_QUEUE]:
         try:
             waiting = show_queue(chats=chats, screens=pushes, clock=clock)
         except Unavailable as error:
@@ -66,12 +67,16 @@ def show_queue(*, chats: Chats, screens: Screens, clock: Clock) -> int:
     """Show the queue to everybody at the desk, and those in it their positions; answers how many are in it.
 
     Raises:
-        Unavailable
+        Unavailable: somebody may not have seen it. Nothing corrects that before the queue changes again, so show it
+            again.
     """
     at, queue = clock.now(), chats.waiting(limit=COUNTED)
     seen = _queue(queue, at)
-    screens.show(QUEUE, [(Person(role=Role.AGENT, user=agent), seen) for agent in chats.agents()])
-    screens.show(POSITION, [_position(chat, place, queue, at) for place, chat in enumerate(queue[:LISTED], start=1)])
+    positions = [_position(chat, place, queue, at) for place, chat in enumerate(queue[:LISTED], start=1)]
+    try:
+        screens.show(QUEUE, [(Person(role=Role.AGENT, user=agent), seen) for agent in chats.agents()])
+    finally:
+        screens.show(POSITION, positions)
     return len(queue)
 
 
@@ -85,23 +90,28 @@ def show_what_waits(person: Person, *, chats: Chats, screens: Screens, clock: Cl
     if person.role is Role.AGENT:
         screens.show(QUEUE, [(person, _queue(chats.waiting(limit=LISTED), at))])
         return
-    if not (chat_id := chats.open_chat_of(person.user)):
+    chat_id = chats.open_chat_of(person.user)
+    chat = chats.get(chat_id) if chat_id else None
+    if chat is None or chat.status is not Status.WAITING:
         return
     queue = chats.waiting(limit=COUNTED)
-    place = sessions.position(chat_id, queue)
+    place = sessions.position(chat.id, queue)
     if place is not None and place <= LISTED:
         screens.show(POSITION, [_position(queue[place - 1], place, queue, at)])
 
 
 def show_typing(chat_id: str, by: Person, *, chats: Chats, screens: Screens, clock: Clock) -> bool:
-    """Show the other side of a chat that somebody is typing; answers whether they were there.
+    """Show the other side of a chat that somebody is typing; answers whether they were there, and could be shown it.
 
     Raises:
-        ChatNotFound, NotYourChat, NotAccepted, ChatHasEnded, Unavailable
+        ChatNotFound, NotYourChat, NotAccepted, ChatHasEnded, Unavailable: the chat could not be read.
     """
     to = rules.type_something(sessions.get(chats, chat_id), by)
     typing = {"chatId": chat_id, "by": by.model_dump(mode="json", by_alias=True), "at": _text(clock.now())}
-    return screens.show(TYPING, [(to, typing)]) > 0
+    try:
+        return screens.show(TYPING, [(to, typing)]) > 0
+    except Unavailable:
+        return False  # it is worth nothing later
 
 
 def listed(queue: Sequence[Chat]) -> list[dict[str, Any]]:

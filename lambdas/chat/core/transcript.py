@@ -16,11 +16,23 @@ _PAGE = 100
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """A chat and what happened in it. ``complete`` is false if it is too long to be told whole."""
+    """A chat and what happened in it. ``is_cut_off``: it is too long to be told whole."""
 
     chat: Chat
     events: Sequence[Event]
-    complete: bool
+    is_cut_off: bool = False
+
+    @property
+    def complete(self) -> bool:
+        """Whether it is all that ever happened: neither too long, nor has some of it expired."""
+        return not self.is_cut_off and not self._has_gaps
+
+    @property
+    def _has_gaps(self) -> bool:
+        until = self.chat.version
+        if self.is_cut_off:  # the rest is there, but not here
+            until = self.events[-1].number if self.events else 0
+        return len(self.events) < until
 
     def as_json(self) -> dict[str, Any]:
         """For programs: the chat, its log, and whether that is all of it."""
@@ -32,8 +44,10 @@ class Transcript:
 
     def as_text(self) -> str:
         """To be read: a head, then a line for each thing that was said or done. Ends with a newline."""
-        lines = [*_head(self.chat), "", *(_line(event) for event in self.events)]
-        if not self.complete:
+        missing = ["", "Some of it is not kept any more."] if self._has_gaps else []
+        events = ["", *(_line(event) for event in self.events)] if self.events else []
+        lines = [*_head(self.chat), *missing, *events]
+        if self.is_cut_off:
             lines += ["", "It goes on, and is too long to be told here whole: read on in its messages."]
         return "\n".join(lines) + "\n"
 
@@ -46,16 +60,17 @@ def read(chats: Chats, chat: Chat) -> Transcript:
     """
     events: list[Event] = []
     room = MAX_BYTES
-    while len(events) < chat.version:
-        page = chats.events(chat.id, after=len(events), limit=min(_PAGE, chat.version - len(events)))
-        if not page:  # it has expired
-            break
+    last = 0
+    while last < chat.version and (page := chats.events(chat.id, after=last, limit=min(_PAGE, chat.version - last))):
         for event in page:
+            last = event.number
+            if last > chat.version:
+                break
             room -= len(event.model_dump_json(by_alias=True, exclude_none=True).encode())
             if room < 0:
-                return Transcript(chat, events, complete=False)
+                return Transcript(chat, events, is_cut_off=True)
             events.append(event)
-    return Transcript(chat, events, complete=True)
+    return Transcript(chat, events)
 
 
 def _head(chat: Chat) -> Iterator[str]:

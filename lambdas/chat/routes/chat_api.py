@@ -109,7 +109,7 @@ def send_message(id: ChatId) -> Response[str]:  # noqa: A002
     """Say something, once for each id."""
     call, given = _Call(), requests.read(requests.NewMessage, app.current_event)
     message_id = given.id or str(uuid.uuid4())
-    event, is_new = sessions.send(call.chats, id, call.by, message_id, given.text, clock=call.clock)
+    event, is_new = sessions.send(call.chats, id, call.by, message_id, given.text, call.limits, clock=call.clock)
     return _json(HTTPStatus.CREATED if is_new else HTTPStatus.OK, event)
 
 

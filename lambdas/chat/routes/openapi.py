@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import models_json_schema
 
 from lambdas.chat.core import telling
+from lambdas.chat.core.errors import TooManyMessages
 from lambdas.chat.core.model import Chat, Event
 from lambdas.chat.routes.chat_api import app
 from lambdas.chat.routes.problems import TRY_AGAIN, Kind
@@ -58,7 +59,11 @@ class Transcript(_Answer):
     chat: Chat
     events: list[Event]
     complete: Annotated[
-        bool, Field(description="Whether that is all: a very long one is cut off. Read the rest as messages.")
+        bool,
+        Field(
+            description="Whether that is all: a very long one is cut off (read the rest as messages), and what "
+            "happened long ago may not be kept any more."
+        ),
     ]
 
 
@@ -145,8 +150,9 @@ _DETAILS: Mapping[AnyKind, str] = {
     Kind.NOTHING_TO_RATE: "no agent has ever accepted it",
     Kind.ALREADY_RATED: "it has been rated, and a rating stays as it is",
     Kind.RATING_CLOSED: "the time for a rating is over",
+    Kind.TOO_MANY_MESSAGES: str(TooManyMessages(1)),
     Kind.ID_TAKEN: "id: another message of this chat has it; give every message an id of its own",
-    Kind.NOT_AT_THE_DESK: "connect to the WebSocket first, with contextId=desk",
+    Kind.NOT_AT_THE_DESK: "connect to the WebSocket first, with context=desk&contextId=chat",
     Kind.AGENT_NOT_PRESENT: "no agent of that name is at the desk; transfer it to another, or to the queue",
     Kind.UNAVAILABLE: TRY_AGAIN,
 }
@@ -224,7 +230,7 @@ _OPERATIONS: Mapping[str, Json] = {
     "acceptChat": {
         "summary": "Take a chat out of the queue",
         "description": "Of several agents who do at once, one gets it. The agent has to be connected to the WebSocket "
-        "with `context=chat` and `contextId=desk`. To accept it again is no error.",
+        "with `context=desk` and `contextId=chat`. To accept it again is no error.",
         "tags": ["agents"],
         "responses": {
             "200": answer("The agent has it", "Chat", _ACTIVE),
@@ -259,13 +265,14 @@ _OPERATIONS: Mapping[str, Json] = {
     "sendMessage": {
         "summary": "Say something",
         "description": "It is pushed to everybody in the chat, the sender's other tabs too. With an id, it is safe to "
-        "send it again.",
+        "send it again. A person may say as much in a minute as the stage allows; who is told to wait sends it again "
+        "then.",
         "tags": ["chats"],
         "requestBody": _body("NewMessage", {"id": "m-1", "text": "Hello Ana, how can I help?"}),
         "responses": {
             "200": answer("It was said before, under this id", "Event", _MESSAGE),
             "201": answer("It is said", "Event", _MESSAGE),
-            **_problems(*_BAD_BODY, *_GOES_ON, Kind.ID_TAKEN),
+            **_problems(*_BAD_BODY, *_GOES_ON, Kind.ID_TAKEN, Kind.TOO_MANY_MESSAGES),
         },
     },
     "showTyping": {

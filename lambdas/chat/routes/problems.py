@@ -9,6 +9,7 @@ from lambdas import problems
 from lambdas.chat.core import errors
 from lambdas.chat.core.errors import ChatError
 from lambdas.problems import General, Problem
+from ringback.envelope import plainly
 
 TRY_AGAIN = "try the same again in a moment"
 
@@ -19,7 +20,7 @@ class Kind(problems.Kind):
     FORBIDDEN = errors.Forbidden, HTTPStatus.FORBIDDEN, "The token does not say who calls"
     AGENTS_ONLY = errors.AgentsOnly, HTTPStatus.FORBIDDEN, "Only agents can do this"
     CUSTOMERS_ONLY = errors.CustomersOnly, HTTPStatus.FORBIDDEN, "Only customers can do this"
-    NOT_YOUR_CHAT = errors.NotYourChat, HTTPStatus.FORBIDDEN, "The chat is another agent's"
+    NOT_YOUR_CHAT = errors.NotYourChat, HTTPStatus.FORBIDDEN, "The chat is not yours"
     CHAT_NOT_FOUND = errors.ChatNotFound, HTTPStatus.NOT_FOUND, "There is no such chat"
     ALREADY_ACCEPTED = errors.AlreadyAccepted, HTTPStatus.CONFLICT, "Another agent was first"
     NOT_ACCEPTED = errors.NotAccepted, HTTPStatus.CONFLICT, "No agent has accepted the chat yet"
@@ -28,6 +29,7 @@ class Kind(problems.Kind):
     NOTHING_TO_RATE = errors.NothingToRate, HTTPStatus.CONFLICT, "No agent has ever accepted the chat"
     ALREADY_RATED = errors.AlreadyRated, HTTPStatus.CONFLICT, "The chat has its rating"
     RATING_CLOSED = errors.RatingClosed, HTTPStatus.CONFLICT, "The time for a rating is over"
+    TOO_MANY_MESSAGES = errors.TooManyMessages, HTTPStatus.TOO_MANY_REQUESTS, "The caller says too much at once"
     ID_TAKEN = errors.IdTaken, HTTPStatus.CONFLICT, "The id belongs to another message"
     NOT_AT_THE_DESK = errors.NotAtTheDesk, HTTPStatus.CONFLICT, "The agent is not connected"
     AGENT_NOT_PRESENT = errors.AgentNotPresent, HTTPStatus.CONFLICT, "The other agent is not connected"
@@ -47,12 +49,17 @@ def of(error: Exception) -> Problem:
         case Problem():
             return error
         case RequestValidationError():
-            wrong = [(str(item["loc"][-1]), str(item["msg"])) for item in error.errors()]
+            wrong = [
+                (str(item["loc"][-1]), plainly(item["type"], item["loc"][-1:], item["msg"])) for item in error.errors()
+            ]
             detail = "; ".join(f"{field}: {problem}" for field, problem in wrong)
             return Problem(General.INVALID_REQUEST, detail, errors=wrong)
         case errors.Unavailable():
             problems.note_unavailable(error)
             return problems.unavailable(Kind.UNAVAILABLE, TRY_AGAIN)
+        case errors.TooManyMessages():
+            wait = {"Retry-After": str(error.retry_after_seconds)}
+            return Problem(Kind.TOO_MANY_MESSAGES, str(error), headers=wait)
         case ChatError() if type(error) in _KINDS:
             return Problem(_KINDS[type(error)], str(error))
     return problems.unexpected(error)

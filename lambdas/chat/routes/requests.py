@@ -1,8 +1,10 @@
 """What is read of a request to the chat's API: who calls, and what they send."""
 
+import base64
+import json
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from aws_lambda_powertools.event_handler.openapi.params import Path, Query
 from pydantic import (
@@ -12,8 +14,7 @@ from pydantic import (
     Field,
     StringConstraints,
     ValidationError,
-    ValidationInfo,
-    field_validator,
+    model_validator,
 )
 
 from lambdas.chat.core.errors import ChatNotFound, Forbidden
@@ -23,13 +24,20 @@ from ringback.envelope import WHOLE, MessageId, User, describe
 
 FORMS = {"json": "application/json", "text": "text/plain"}
 MAX_EVENTS = 100
+_OR = " or "
 MAX_EVENT_NUMBER = 99_999_999
 
 Body = TypeVar("Body", bound="_Body")
 
-# They would mean something to whoever shows the text.
-_NO_CONTROL_CHARACTERS = r"[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]*"
+# They would mean something to whoever shows the text: control characters, and what turns the direction of the rest.
+_CONTROL = r"\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069"
+# Whitespace, and what takes no room or shows nothing. Nothing of it is in the other list, so that matching is quick.
+_BLANK = r"\t\n\r \u00a0\u00ad\u1680\u180e\u2000-\u200f\u2028\u2029\u202f\u205f-\u2064\u2800\u3000\u3164\ufeff"
+_READABLE = rf"[^{_CONTROL}]*"
+_SAYS_SOMETHING = rf"[{_BLANK}]*[^{_BLANK}{_CONTROL}][^{_CONTROL}]*"
 _CHAT_ID = r"[A-Za-z0-9-]{1,80}"
+# One, signed; API Gateway takes it without the scheme, too.
+_SIGNED = r"(?i:Bearer +)?[A-Za-z0-9_-]+\.(?P<payload>[A-Za-z0-9_-]+)\.[A-Za-z0-9_-]+"
 
 
 def _known(text: str) -> str:
@@ -52,13 +60,15 @@ class _Body(BaseModel):
 
 
 def _readable(text: str) -> str:
-    if not re.fullmatch(_NO_CONTROL_CHARACTERS, text):
-        raise ValueError("must have no control characters but tabs and line ends")
+    if not re.fullmatch(_READABLE, text):
+        raise ValueError("must have no control characters but tabs and line ends, and none that turn the direction")
+    if not re.fullmatch(_SAYS_SOMETHING, text):
+        raise ValueError("must not be blank")
     return text
 
 
 _TEXT = AfterValidator(_readable)
-_AS_PATTERN = {"pattern": f"^{_NO_CONTROL_CHARACTERS}$"}
+_AS_PATTERN = {"pattern": f"^{_SAYS_SOMETHING}$"}
 Subject = Annotated[
     str, StringConstraints(min_length=1, max_length=MAX_SUBJECT_LENGTH), _TEXT, Field(json_schema_extra=_AS_PATTERN)
 ]
@@ -83,7 +93,9 @@ class NewMessage(_Body):
         MessageId | None,
         Field(description="Names the message for good, and makes it safe to send twice. Without one, it is given one."),
     ] = None
-    text: Annotated[Text, Field(description="What is said. No control characters but tabs and line ends.")]
+    text: Annotated[
+        Text, Field(description="What is said: not blank, and no control characters but tabs and line ends.")
+    ]
 
 
 class Transfer(_Body):
@@ -100,16 +112,14 @@ class Transfer(_Body):
 
     agent: Annotated[User | None, Field(description="Who gets it; has to be at the desk.")] = None
     queue: Annotated[
-        Annotated[bool, Field(json_schema_extra={"const": True})] | None,
-        Field(description="Nobody gets it, yet.", validate_default=True),
+        Annotated[bool, Field(json_schema_extra={"const": True})] | None, Field(description="Nobody gets it, yet.")
     ] = None
 
-    @field_validator("queue")
-    @classmethod
-    def _one_of_them(cls, queue: bool | None, read: ValidationInfo) -> bool | None:  # noqa: FBT001
-        if "agent" in read.data and (queue is False or (read.data["agent"] is None) is (queue is None)):
-            raise ValueError('give either "agent", or "queue" as true')
-        return queue
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Self:
+        if self.queue is False or (self.agent is None) is (self.queue is None):
+            raise ValueError('give one of the two: "agent" with a name, or "queue" as true')
+        return self
 
 
 class NewRating(_Body):
@@ -129,25 +139,47 @@ def read(body: type[Body], event: Mapping[str, Any]) -> Body:
     try:
         return body.model_validate(value)
     except ValidationError as error:
-        told = describe(error)
-        raise Problem(General.INVALID_REQUEST, told, errors=fields(told)) from None
+        told = describe(error, whole=_OR.join(body.model_fields))
+        wrong = [(name, problem) for names, problem in fields(told) for name in names.split(_OR)]
+        raise Problem(General.INVALID_REQUEST, told, errors=wrong) from None
 
 
 def caller(event: Mapping[str, Any], *, role_claim: str, agent_role: str) -> Person:
-    """Who calls, as the verified token says: API Gateway repeats its claims, and writes a list as ``[a b]``.
+    """Who calls, as the token says that API Gateway has verified.
+
+    The role is read from the token itself. API Gateway repeats the claims as text, a list as ``[a b]``: a list with the
+    group ``former agent`` would read as one with the group ``agent``.
 
     Raises:
-        Forbidden: the token names nobody whom a message could be pushed to.
+        Forbidden: there is no such token, or it names nobody whom a message could be pushed to.
     """
-    claims = event["requestContext"]["authorizer"]["jwt"]["claims"]
-    claimed = str(claims.get(role_claim, ""))
-    roles = claimed[1:-1].split() if claimed.startswith("[") and claimed.endswith("]") else [claimed]
-    person = Person(role=Role.AGENT if agent_role in roles else Role.CUSTOMER, user=str(claims.get("sub", "")))
+    claims = _claims_of(event)
+    claimed = claims.get(role_claim)
+    is_agent = agent_role in claimed if isinstance(claimed, list) else claimed == agent_role
+    person = Person(role=Role.AGENT if is_agent else Role.CUSTOMER, user=claims["sub"])
     try:
         person.recipient  # noqa: B018 - it is one, or none
     except ValidationError:
         raise Forbidden("the token's sub must be up to 255 printable ASCII characters, without spaces and #") from None
     return person
+
+
+def _claims_of(event: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The claims of the token in the header Authorization, of which the verified claims must tell the same `sub`."""
+    token = re.fullmatch(_SIGNED, _headers(event).get("authorization", ""))
+    payload = token["payload"] if token else ""
+    try:
+        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    except (ValueError, RecursionError):
+        claims = None
+    verified = event["requestContext"]["authorizer"]["jwt"]["claims"].get("sub")
+    if not isinstance(claims, dict) or not isinstance(verified, str) or claims.get("sub") != verified:
+        raise Forbidden("send one token, with a sub, in the header Authorization: Bearer TOKEN")
+    return claims
+
+
+def _headers(event: Mapping[str, Any]) -> dict[str, str]:
+    return {name.lower(): value for name, value in (event.get("headers") or {}).items()}
 
 
 def wanted_form(chosen: str | None, event: Mapping[str, Any]) -> str:
@@ -162,8 +194,7 @@ def wanted_form(chosen: str | None, event: Mapping[str, Any]) -> str:
     """
     if chosen:
         return FORMS[chosen]
-    headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
-    accepted = _accepted(headers.get("accept") or "*/*")
+    accepted = _accepted(_headers(event).get("accept") or "*/*")
     best = max(FORMS.values(), key=lambda form: _quality(form, accepted))  # JSON, if both are as good
     if not _quality(best, accepted):
         raise Problem(General.NOT_ACCEPTABLE, f"accept {' or '.join(FORMS.values())}")

@@ -6,7 +6,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from lambdas import settings
 from lambdas.chat.adapters import wiring
-from lambdas.chat.adapters.table import event_of
+from lambdas.chat.adapters.table import read_events
 from lambdas.chat.core import telling
 from lambdas.chat.measures import count_events, note_waiting
 from lambdas.chat.settings import PublishEvents
@@ -17,8 +17,8 @@ from lambdas.observability import Metric, count, instrumented, logger
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Answer the first record that the stream has to bring again, with all that follow it."""
     environment = settings.load(PublishEvents)
-    records = event["Records"]
-    events = [event_of(record["dynamodb"]["NewImage"]) for record in records]
+    read = list(read_events(event["Records"]))
+    events = [event for _, event in read]
     published = telling.publish(
         events,
         chats=wiring.chats(environment),
@@ -34,4 +34,4 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         return {"batchItemFailures": []}
     logger.warning("the stream brings the records again", extra={"reason": published.reason})
     count(Metric.ERRORS)
-    return {"batchItemFailures": [{"itemIdentifier": records[published.done]["dynamodb"]["SequenceNumber"]}]}
+    return {"batchItemFailures": [{"itemIdentifier": read[published.done][0]}]}

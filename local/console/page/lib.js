@@ -346,7 +346,7 @@ export function Copy({ text, label }) {
       toast("The browser does not let this page copy. Select the text instead.", "error");
     }
   };
-  return html`<button type="button" class="button quiet small" title=${text} onClick=${copy}>${done ? "Copied" : label}</button>`;
+  return html`<button type="button" class="button quiet small" title=${text.length > 200 ? null : text} onClick=${copy}>${done ? "Copied" : label}</button>`;
 }
 
 const TOKEN = /("(?:\\.|[^"\\])*")(\s*:)?|\b(true|false|null)\b|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g;
@@ -378,9 +378,9 @@ export const Json = memo((/** @type {{value?: unknown, text?: string}} */ { valu
 
 /**
  * A modal dialog, open for as long as it is drawn.
- * @param {{title: string, onClose: () => void, children?: any, actions?: any}} props
+ * @param {{title: string, onClose: () => void, children?: any, actions?: any, wide?: boolean}} props
  */
-export function Dialog({ title, onClose, children, actions }) {
+export function Dialog({ title, onClose, children, actions, wide = false }) {
   const element = useRef(/** @type {HTMLDialogElement | null} */ (null));
   useEffect(() => {
     const dialog = element.current;
@@ -392,7 +392,7 @@ export function Dialog({ title, onClose, children, actions }) {
     onClose();
   };
   return html`
-    <dialog ref=${element} class="dialog" aria-labelledby="dialog-title" onCancel=${cancel}>
+    <dialog ref=${element} class="dialog ${wide ? "wide" : ""}" aria-labelledby="dialog-title" onCancel=${cancel}>
       <h2 id="dialog-title">${title}</h2>
       <div class="dialog-body">${children}</div>
       <div class="actions">${actions}</div>

@@ -21,7 +21,9 @@ from lambdas.chat.core.model import Change, Chat, Event, Person, Role, Status
 from local.settings import HOST
 
 Json = dict[str, Any]
-LIMITS = rules.Limits(max_wait_seconds=600, idle_seconds=600, agent_away_seconds=600, rating_seconds=600)
+LIMITS = rules.Limits(
+    max_wait_seconds=600, idle_seconds=600, agent_away_seconds=600, rating_seconds=600, messages_per_minute=600
+)
 
 
 class Backend:
@@ -31,6 +33,7 @@ class Backend:
         self.port = 0
         self.chats: dict[str, Chat] = {}
         self.logs: dict[str, list[Event]] = {}
+        self.skipped: set[str] = set()  # users to whom no event is delivered; they are told that it will not come
         self._sockets: dict[Person, web.WebSocketResponse] = {}
         self._owed: dict[Person, dict[str, Json]] = {}
         self._numbers: dict[Person, Iterator[int]] = {}
@@ -46,11 +49,19 @@ class Backend:
             ]
         )
 
+    def let_all_expire(self) -> None:
+        """Whatever somebody has not acknowledged yet is never pushed again."""
+        for owed in self._owed.values():
+            owed.clear()
+
     async def _serve(self, request: web.Request) -> web.WebSocketResponse:
         token = request.headers["Sec-WebSocket-Protocol"].split(",")[1].strip()
-        role = Role.AGENT if request.query["contextId"] == Role.AGENT.context_id else Role.CUSTOMER
+        role = Role.AGENT if request.query["context"] == Role.AGENT.context else Role.CUSTOMER
+        assert request.query["contextId"] == role.context_id
         claims = jwt.decode(token, options={"verify_signature": False})
-        assert claims["contexts"] == [f"chat/{role.context_id}"], "the token opens what it asks for, and no more"
+        assert claims["contexts"] == [f"{role.context}/{role.context_id}"], (
+            "the token opens what it asks for, and no more"
+        )
         person = Person(role=role, user=claims["sub"])
         socket = web.WebSocketResponse(protocols=["bearer"])
         await socket.prepare(request)
@@ -93,7 +104,7 @@ class Backend:
             case "accept":
                 return await self._change(lambda: rules.accept(chat, person, _now()))
             case "messages":
-                sent = await self._change(lambda: rules.send(chat, person, body["id"], body["text"], _now()))
+                sent = await self._change(lambda: rules.send(chat, person, body["id"], body["text"], LIMITS, _now()))
                 return web.json_response(_json(self.logs[chat.id][-1]), status=201) if sent.status == 200 else sent
             case "typing":
                 other = rules.type_something(chat, person)
@@ -120,6 +131,8 @@ class Backend:
         for person in change.to:
             number = next(self._numbers.setdefault(person, itertools.count(1)))
             frame = _frame(change.event.type, _json(change.event), ordered=True, sequence=number, ack="client")
+            if person.user in self.skipped:
+                frame = _frame("ringback.skipped", {"id": frame["id"], "sequence": number}, ack="client")
             self._owed.setdefault(person, {})[frame["id"]] = frame
             await self._post(person, frame)
         await self._show_queue()

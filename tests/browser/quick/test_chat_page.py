@@ -90,8 +90,11 @@ def test_whole_chat_by_clicks(people: People, page: Page) -> None:
     winner.click("transfer")
     loser.await_event("chat.transferred")
     loser.await_texts("Is anybody there?", "Hello", "How can I help?", "Still there?")
-    expect(winner.find("gone")).to_contain_text(f"{loser.name} has this chat now")
+    expect(loser.find("notice")).to_have_count(0)
+    expect(winner.find("gone")).to_contain_text(f"You handed it to {loser.name}.")
     expect(winner.find("text")).to_have_count(0)
+    winner.click("dismiss")
+    winner.await_status("NONE")
     ana.say("Thanks")
     loser.await_texts("Is anybody there?", "Hello", "How can I help?", "Still there?", "Thanks")
     loser.click("end")
@@ -110,6 +113,74 @@ def test_whole_chat_by_clicks(people: People, page: Page) -> None:
     expect(page.get_by_test_id("transcript-text")).to_contain_text("How can I help?")
 
 
+def test_what_was_known_is_marked_as_old_while_the_network_is_down(people: People, page: Page) -> None:
+    ana, (bo, _) = people.customer, people.agents
+    ana.start("my parcel")
+    bo.click("accept")
+    bo.await_status("ACTIVE")
+    expect(bo.find("old")).to_have_count(0)
+    expect(bo.find("heal")).to_have_count(0)
+
+    bo.drop()
+    for _ in range(2):  # with the second try, the first has failed
+        with page.expect_event("websocket"):
+            pass
+
+    expect(bo.find("old")).to_contain_text("As of ")
+    expect(bo.find("state")).to_have_text("reconnecting")
+    expect(bo.find("problem")).to_have_count(0)
+    bo.heal()
+    expect(bo.find("old")).to_have_count(0)
+    expect(bo.find("heal")).to_have_count(0)
+
+
+def test_the_first_steps_are_said_until_they_are_done(page: Page) -> None:
+    page.get_by_role("navigation").get_by_role("link", name="Chat").click()
+    now = page.get_by_test_id("steps").locator("[aria-current]")
+    expect(now).to_have_text("Connect everybody")
+
+    people = chat.opened(page, *(f"{name}-{uuid.uuid4()}" for name in ("ana", "bo", "cy")))
+    expect(now).to_have_text("Start a chat, as the customer")
+    people.customer.start("my parcel")
+    expect(now).to_have_text("Accept it, as an agent")
+    people.agents[0].click("accept")
+
+    expect(page.get_by_test_id("steps")).to_have_count(0)
+
+
+def test_the_notice_of_a_lost_accept_goes_with_the_chat_or_by_a_click(people: People) -> None:
+    ana = people.customer
+    ana.start("my parcel")
+    winner, loser = people.accept_at_once()
+    loser.card.get_by_role("button", name="Dismiss").click()
+    expect(loser.find("notice")).to_have_count(0)
+
+    winner.click("requeue")
+    winner, loser = people.accept_at_once()
+    expect(loser.find("notice")).to_have_count(1)
+    ana.click("end")
+    expect(loser.find("notice")).to_have_count(0)
+
+
+def test_the_log_stays_at_its_end_in_a_narrower_window(people: People, page: Page) -> None:
+    ana = people.customer
+    page.set_viewport_size({"width": 1280, "height": 900})
+    ana.start("my parcel")
+    for number in range(8):
+        ana.say(f"{number} " + "some words that take more lines where there is less room " * 3)
+    ana.await_texts(
+        *(f"{number} " + "some words that take more lines where there is less room " * 3 for number in range(8))
+    )
+    log = ana.find("log")
+    from_end = "log => Math.round(log.scrollHeight - log.scrollTop - log.clientHeight)"
+    height = log.evaluate("log => log.scrollHeight")
+
+    page.set_viewport_size({"width": 1180, "height": 900})
+
+    page.wait_for_function("([log, height]) => log.scrollHeight > height", arg=[log.element_handle(), height])
+    assert log.evaluate(f"log => new Promise(done => requestAnimationFrame(() => done(({from_end})(log))))") <= 1
+
+
 def test_nothing_is_asked_again_and_again(people: People, page: Page) -> None:
     ana, (bo, _) = people.customer, people.agents
     assert people.reads == ["agent chats/waiting"] * 2
@@ -124,8 +195,39 @@ def test_nothing_is_asked_again_and_again(people: People, page: Page) -> None:
     ana.heal()
     ana.await_texts(*"01234", "Hello")
 
-    # An agent who comes into a chat was not told of its beginning.
-    assert people.reads == ["agent chats/waiting"] * 2 + ["agent chats/…/messages"]
+    # An agent who comes into a chat was not told of its beginning; and who comes back looks once for what has expired.
+    coming, returning = "agent chats/…/messages", "customer chats/…/messages"
+    assert people.reads == ["agent chats/waiting"] * 2 + [coming, returning]
+
+
+def test_what_expired_while_they_were_away_is_read(people: People, backend: Backend) -> None:
+    ana, (bo, _) = people.customer, people.agents
+    ana.start("")
+    bo.click("accept")
+    ana.await_status("ACTIVE")
+    ana.drop()
+    bo.say("Goodbye")
+    bo.click("end")
+    bo.await_status("ENDED")
+
+    backend.let_all_expire()
+    ana.heal()
+
+    ana.await_status("ENDED")
+    ana.await_texts("Goodbye")
+
+
+def test_what_will_never_be_pushed_is_read(people: People, backend: Backend) -> None:
+    ana, (bo, _) = people.customer, people.agents
+    ana.start("")
+    bo.click("accept")
+    ana.await_status("ACTIVE")
+
+    backend.skipped.add(ana.name)
+    bo.click("end")
+
+    ana.await_status("ENDED")
+    assert people.reads.count("customer chats/…/messages") == 1
 
 
 def test_a_reload_restores_it_by_reading_it_once(people: People, page: Page) -> None:
@@ -172,6 +274,28 @@ def test_what_was_not_taken_can_be_sent_again(people: People, page: Page, window
     bo.await_texts("Hello")
     ana.await_texts("Hello")
     expect(ana.find("sending")).to_have_count(0)
+
+
+def test_what_was_not_taken_is_not_overtaken(people: People, page: Page, windows: Window) -> None:
+    windows.expect_errors(r"ERR_FAILED .*/messages")
+    ana, (bo, _) = people.customer, people.agents
+    ana.start("")
+    bo.click("accept")
+    bo.await_status("ACTIVE")
+    held: list[Route] = []
+    page.route("**/messages", lambda route: route.continue_() if held else held.append(route))
+    with page.expect_request("**/messages"):
+        ana.say("first")
+    ana.say("second")
+    expect(ana.find("sending")).to_have_count(2)
+
+    held[0].abort()
+
+    for number in range(2):
+        expect(ana.find("sending").nth(number)).to_have_attribute("data-sending", "failed")
+    ana.say("third")
+    for person in (ana, bo):
+        person.await_texts("first", "second", "third")
 
 
 def test_what_is_said_in_haste_keeps_its_order(people: People, page: Page) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from playwright.sync_api import expect
 
 from examples.progress.server import make_application
 from local.tokens import Keys
@@ -71,8 +72,29 @@ def test_two_tabs_show_the_same_job(server: Gateway, windows: Window, url: str) 
     send(server, message("running", 3))
     first.shows("At work", 3, 20)
     second.shows("At work", 3, 20)
+    for bar in (first, second):
+        expect(bar.start_button).to_be_disabled()
+        expect(bar.page.get_by_text("Reload this page while it works")).to_be_visible()
+    send(server, message("finished", 20))
+    first.shows("Finished", 20, 20)
     second.start()
     first.await_connected()
 
     until(lambda: len(server.connections) == before + 2, "both follow the new job")
     first.shows("At work", 0, 20)
+    expect(first.start_button).to_be_disabled()
+
+
+def test_a_job_that_a_restart_has_lost_bars_no_other(windows: Window, url: str) -> None:
+    windows.expect_errors(BROKEN_NETWORK)
+    bar = Bar(windows.page(url))
+    lost = bar.start()
+    bar.page.reload()
+    bar.await_connected()
+    expect(bar.start_button).to_be_disabled()
+
+    bar.page.route("**/session", lambda route: route.fulfill(json={**route.fetch().json(), "jobs": []}))
+    bar.page.reload()
+    bar.shows("At work", 0, 20)
+
+    assert bar.start() != lost

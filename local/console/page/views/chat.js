@@ -1,10 +1,10 @@
 // A customer and two agents side by side: a whole chat, and a network that a person takes away meanwhile.
 
 import {
-  html, Ago, Badge, Dialog, link, memo, Page, Time, useAction, useEffect, useLayoutEffect, useRef, useState, useTicking,
+  html, Ago, Badge, Copy, Dialog, link, memo, Page, Time, useAction, useEffect, useLayoutEffect, useRef, useState, useTicking,
 } from "../lib.js";
 import { useFeed } from "../feed.js";
-import { canBeRated, chatsOf, describe, positionOf, queueOf, typingIn } from "./chat_log.js";
+import { canBeRated, chatOf, chatsOf, describe, farewell, positionOf, queueOf, typingIn } from "./chat_log.js";
 import { changed, people, subscribe, wake } from "./chat_people.js";
 import { Control } from "./fields.js";
 import { NetworkButtons } from "./network.js";
@@ -30,35 +30,57 @@ export function ChatView() {
     <${Page} title="Chat" wide actions=${html`
       <button type="button" class="button primary" data-testid="connect-all" disabled=${closed.length === 0}
         onClick=${() => closed.forEach((person) => void person.connect())}>Connect everybody</button>`}>
-      <p class="muted">Everything here is pushed by Ringback. Drop a connection while the others talk: what was missed arrives, in order.</p>
+      <p class="muted">Everything here is pushed by Ringback. Take a network down while the others talk: what was missed arrives, in order.</p>
+      <${Steps} />
       <div class="people">
         ${people.map((person) => html`<${Card} key=${person.key} person=${person} />`)}
       </div>
     <//>`;
 }
 
+const STEPS = ["Connect everybody", "Start a chat, as the customer", "Accept it, as an agent"];
+
+/** What to click first, until somebody has accepted a chat. */
+function Steps() {
+  const customers = people.filter((person) => person.role === "customer");
+  const isConnected = customers.some((person) => person.state !== "closed") && people.some((person) => person.role === "agent" && person.state !== "closed");
+  const chats = customers.map((person) => person.chat).filter((chat) => chat !== null);
+  if (chats.some((chat) => chat.acceptedAt || chat.status !== "WAITING")) return null;
+  const now = chats.length ? 2 : isConnected ? 1 : 0;
+  return html`
+    <ol class="story-steps" data-testid="steps">
+      ${STEPS.map((step, index) => html`
+        <li key=${step} class=${index < now ? "done" : index === now ? "now" : ""} aria-current=${index === now ? "step" : null}>${step}</li>`)}
+    </ol>`;
+}
+
+/** Whether all that there was to say about a chat is over. @param {string} chatId */
+const isOver = (chatId) => chatId !== "" && people.some((person) => chatOf(person.known, chatId)?.status === "ENDED");
+
 /** @param {{person: ChatPerson}} props */
 function Card({ person }) {
-  const { role, user, state, problem, notice, busy, chat } = person;
+  const { role, user, state, problem, busy, chat } = person;
+  const notice = isOver(person.about) || (chat && chat.id === person.about) ? "" : person.notice;
+  const isOld = person.openUntil !== "" && state !== "open";
   const title = `${TITLES[role]}: ${user || "nobody"}`;
   const closed = state === "closed";
   return html`
     <section class="card person" aria-label=${title} data-testid=${`person-${person.key}`} data-state=${state} data-status=${chat?.status ?? "NONE"}>
       <div class="card-head">
         <h2>${title}</h2>
-        <span role="status" data-testid="state"><${Badge} status=${state} /></span>
+        <span role="status" data-testid="state"><${Badge} status=${state} text=${state === "waiting" ? "reconnecting" : state} /></span>
         ${closed
           ? html`<button type="button" class="button primary small end" data-testid="connect" disabled=${busy || !user} onClick=${() => person.connect()}>Connect</button>`
           : html`<button type="button" class="button small end" data-testid="close" onClick=${() => person.close()}>Close</button>`}
       </div>
-      <div class="card-body stack">
+      <div class="card-body stack ${isOld ? "old" : ""}">
         ${closed && html`
           <${Control} label="Name">
             ${(/** @type {any} */ props) => html`
               <input ...${props} value=${user} autocomplete="off" spellcheck=${false} autocapitalize="none" maxlength="64" data-testid="name"
                 onInput=${(/** @type {any} */ event) => person.rename(event.currentTarget.value.trim())} />`}
           <//>`}
-        <${NetworkButtons} network=${person.network} busy=${busy} onFault=${(/** @type {string} */ fault) => person.setFault(fault)} />
+        <${NetworkButtons} compact network=${person.network} busy=${busy} onFault=${(/** @type {string} */ fault) => person.setFault(fault)} />
         <div role="alert">
           ${problem && html`<p class="note ${closed ? "error" : ""}" data-testid="problem">${problem}</p>`}
           ${notice && html`
@@ -67,6 +89,7 @@ function Card({ person }) {
               <button type="button" class="icon-button" aria-label="Dismiss" onClick=${() => dismiss(person)}>×</button>
             </div>`}
         </div>
+        ${isOld && html`<p class="small muted" data-testid="old">As of <${Time} value=${person.openUntil} />: what happens meanwhile is told with the next connection.</p>`}
         ${role === "agent" && html`<${Queue} person=${person} />`}
         ${chat
           ? html`<${Talk} key=${chat.id} person=${person} chat=${chat} />`
@@ -79,7 +102,7 @@ function Card({ person }) {
 
 /** @param {ChatPerson} person */
 function dismiss(person) {
-  person.notice = "";
+  person.notice = person.about = "";
   changed();
 }
 
@@ -92,7 +115,7 @@ function Start({ person }) {
   };
   return html`
     <form class="stack" onSubmit=${start}>
-      <${Control} label="What is it about?" hint="It can be left out.">
+      <${Control} label="What is it about?" hint="Optional">
         ${(/** @type {any} */ props) => html`
           <input ...${props} value=${subject} maxlength="200" autocomplete="off" data-testid="subject"
             onInput=${(/** @type {any} */ event) => setSubject(event.currentTarget.value)} />`}
@@ -139,14 +162,18 @@ function Talk({ person, chat }) {
     <section class="stack talk" aria-label="Chat" data-testid="chat" data-chat=${chat.id}>
       <div class="row">
         <${Badge} status=${tone} text=${status} />
-        <span class="grow">${other && (chat.status !== "WAITING" || role === "agent") ? html`with <strong>${other}</strong>` : ""}</span>
-        ${arn && html`<a class="small" href=${link(["runs", runOf(arn, chat.id)])} data-testid="chat-run">Its run</a>`}
+        <span class="grow">${other && isMine && (chat.status !== "WAITING" || role === "agent") ? html`with <strong>${other}</strong>` : ""}</span>
+        ${arn && html`<a class="small" href=${link(["runs", runOf(arn, chat.id)])} data-testid="chat-run">Step Functions run</a>`}
       </div>
       <div role="status" class="stack tight">
         ${chat.status === "WAITING" && isMine && html`
           <p data-testid="position">${position ? `You are number ${position.position} of ${position.waiting} in the queue.` : "You are in the queue."}</p>`}
-        ${chat.agentAwaySince && html`<p class="note" data-testid="away">${chat.agent} has lost the connection. Who does not return in time loses the chat to the queue.</p>`}
-        ${!isMine && html`<p class="note" data-testid="gone">${chat.agent ? `${chat.agent} has this chat now.` : "This chat is back in the queue."}</p>`}
+        ${chat.agentAwaySince && isMine && html`<p class="note" data-testid="away">${chat.agent} has lost the connection. Who does not return in time loses the chat to the queue.</p>`}
+        ${!isMine && html`
+          <div class="note with-close" data-testid="gone">
+            <span>${farewell(known, chat, user)} What came after that is not told to you.</span>
+            <button type="button" class="button quiet small" data-testid="dismiss" onClick=${() => person.show("")}>Dismiss</button>
+          </div>`}
       </div>
       <${Log} person=${person} chat=${chat} />
       ${goesOn && html`<${TypingLine} person=${person} chat=${chat} />`}
@@ -169,11 +196,20 @@ function Log({ person, chat }) {
   const sending = known.sending.filter((one) => one.chatId === chat.id);
   const list = useRef(/** @type {HTMLElement | null} */ (null));
   const atEnd = useRef(true);
-  useLayoutEffect(() => {
+  const width = useRef(0);
+  const stay = () => {
     if (list.current && atEnd.current) list.current.scrollTop = list.current.scrollHeight;
-  });
+    width.current = list.current?.clientWidth ?? 0;
+  };
+  useLayoutEffect(stay);
+  useEffect(() => {
+    const observer = new ResizeObserver(stay);
+    observer.observe(/** @type {HTMLElement} */ (list.current));
+    return () => observer.disconnect();
+  }, []);
   const look = () => {
-    const { scrollTop, scrollHeight, clientHeight } = /** @type {HTMLElement} */ (list.current);
+    const { scrollTop, scrollHeight, clientHeight, clientWidth } = /** @type {HTMLElement} */ (list.current);
+    if (clientWidth !== width.current) return; // the browser has moved it, and nobody has scrolled
     atEnd.current = scrollHeight - scrollTop - clientHeight < 40;
   };
   return html`
@@ -258,7 +294,7 @@ function Rate({ person }) {
             </label>`)}
         </div>
       </fieldset>
-      <${Control} label="In your words" hint="It can be left out.">
+      <${Control} label="In your words" hint="Optional">
         ${(/** @type {any} */ props) => html`
           <input ...${props} value=${feedback} maxlength="2000" autocomplete="off" data-testid="feedback"
             onInput=${(/** @type {any} */ event) => setFeedback(event.currentTarget.value)} />`}
@@ -279,8 +315,8 @@ function Transcript({ person, chat }) {
       <a href=${file("json")} download=${`chat-${chat.id}.json`}>as JSON</a>
     </div>
     ${text !== null && html`
-      <${Dialog} title="Transcript" onClose=${() => setText(null)}
-        actions=${html`<button type="button" class="button primary" onClick=${() => setText(null)}>Close</button>`}>
+      <${Dialog} title="Transcript" wide onClose=${() => setText(null)}
+        actions=${html`<${Copy} text=${text} label="Copy" /><button type="button" class="button primary" onClick=${() => setText(null)}>Close</button>`}>
         <pre class="json" tabindex="0" data-testid="transcript-text">${text}</pre>
       <//>`}`;
 }

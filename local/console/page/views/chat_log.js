@@ -40,7 +40,13 @@
  * @typedef {{chatId: string, position: number, waiting: number, at: string}} Position
  * @typedef {{waiting: Array<Chat & {position?: number}>, at: string}} Queue
  * @typedef {{chatId: string, by: Person, at: string}} Typing
- * @typedef {{chatId: string, id: string, text: string, state: "sending" | "sent" | "failed", problem: string}} Sending
+ * @typedef {object} Sending
+ * @property {string} chatId
+ * @property {string} id
+ * @property {string} text
+ * @property {"sending" | "sent" | "failed"} state
+ * @property {string} problem
+ * @property {boolean} isRefused for good: what comes after it does not wait for it
  *
  * @typedef {object} State
  * @property {Record<string, Chat>} chats as they were answered; events after their version come on top
@@ -53,6 +59,9 @@
 
 /** How long somebody who typed is said to be typing. */
 export const TYPING_SECONDS = 6;
+
+/** @type {Pick<Sending, "state" | "problem" | "isRefused">} */
+const AGAIN = { state: "sending", problem: "", isRefused: false };
 
 /** @returns {State} */
 export const nothing = () => ({ chats: {}, logs: {}, positions: {}, typing: {}, queue: null, sending: [] });
@@ -95,17 +104,43 @@ export function takeLists(state, { waiting, active }) {
   return active.reduce(takeChat, listed);
 }
 
-/** Somebody says something: shown at once. @param {State} state @param {string} chatId @param {string} id @param {string} text @returns {State} */
+/**
+ * Somebody says something, or the same again: shown at once. What was said before it and was not taken goes first.
+ * @param {State} state @param {string} chatId @param {string} id @param {string} text @returns {State}
+ */
 export function say(state, chatId, id, text) {
-  const rest = state.sending.filter((one) => one.id !== id);
-  return { ...state, sending: [...rest, { chatId, id, text, state: "sending", problem: "" }] };
+  /** @type {Sending} */
+  const now = { chatId, id, text, state: "sending", problem: "", isRefused: false };
+  const isHeldBack = (/** @type {Sending} */ one) => one.chatId === chatId && one.state === "failed" && !one.isRefused;
+  const again = state.sending.map((one) => (one.id === id || isHeldBack(one) ? { ...one, ...AGAIN } : one));
+  return { ...state, sending: again.some((one) => one.id === id) ? again : [...again, now] };
 }
 
-/** It was taken, or (with a problem) it was not. @param {State} state @param {string} id @param {string} [problem] @returns {State} */
-export function said(state, id, problem = "") {
-  /** @type {Sending["state"]} */
-  const now = problem ? "failed" : "sent";
-  return { ...state, sending: state.sending.map((one) => (one.id === id ? { ...one, state: now, problem } : one)) };
+/** What is sent next in this chat. @param {State} state @param {string} chatId @returns {Sending | undefined} */
+export const nextToSend = (state, chatId) => state.sending.find((one) => one.chatId === chatId && one.state === "sending");
+
+/** It was taken. @param {State} state @param {string} id @returns {State} */
+export function said(state, id) {
+  return { ...state, sending: state.sending.map((one) => (one.id === id ? { ...one, state: "sent" } : one)) };
+}
+
+/**
+ * It was not taken. Unless it never will be, all that was said after it is held back, so that nothing overtakes it.
+ * @param {State} state @param {string} id @param {string} problem @param {boolean} isRefused for good @returns {State}
+ */
+export function notSaid(state, id, problem, isRefused) {
+  const failed = state.sending.find((one) => one.id === id);
+  const fails = (/** @type {Sending} */ one) => one === failed || (!isRefused && one.chatId === failed?.chatId && one.state === "sending");
+  /** @type {(one: Sending) => Sending} */
+  const after = (one) => ({ ...one, state: "failed", isRefused, problem: one === failed ? problem : "Waits for the one before it" });
+  return { ...state, sending: state.sending.map((one) => (fails(one) ? after(one) : one)) };
+}
+
+/** Forget a chat that is not theirs any more, or is gone. @param {State} state @param {string} chatId @returns {State} */
+export function forget(state, chatId) {
+  const { [chatId]: _chat, ...chats } = state.chats;
+  const { [chatId]: _log, ...logs } = state.logs;
+  return { ...state, chats, logs };
 }
 
 /** The chat as it is now, as far as this person knows. @param {State} state @param {string} chatId @returns {Chat | null} */
@@ -184,6 +219,14 @@ export function chatsOf(state, agent) {
   const since = (/** @type {Chat} */ chat) => time(chat.acceptedAt);
   const has = chats.filter((chat) => chat.agent === agent || (state.logs[chat.id] ?? []).some((event) => event.agent === agent));
   return has.sort((one, other) => since(other) - since(one));
+}
+
+/** How an agent lost a chat that is not theirs any more, as far as they were told. @param {State} state @param {Chat} chat @param {string} agent */
+export function farewell(state, chat, agent) {
+  const last = (state.logs[chat.id] ?? []).filter(({ type }) => type === "chat.transferred" || type === "chat.requeued").at(-1);
+  if (last?.type === "chat.transferred") return `${last.by?.user === agent ? "You" : last.by?.user} handed it to ${last.agent}.`;
+  if (last?.reason === "agent_away") return "You were away for too long: it went back to the queue.";
+  return last ? "You put it back into the queue." : "It is not yours any more.";
 }
 
 const REASONS = /** @type {Record<string, string>} */ ({

@@ -2,13 +2,14 @@
  * The people of the chat page: a customer and two agents, each with a real client behind a network link of its own. They
  * live in the module and not in the view, so that they go on while somebody looks at other views.
  *
- * What they know is what is pushed to them. They ask for what is said once: a log that they have never had, when the page
- * was loaded anew or when they come into a chat. Nothing asks again and again.
+ * What they know is what is pushed to them. They ask for the rest once, when there may be some: when they come into a chat,
+ * when they come back (what was said meanwhile may have expired), and when Ringback says that something will not come.
+ * Nothing asks again and again.
  */
 import { RingbackClient } from "ringback";
 import { api, ApiError, toast } from "../lib.js";
 import {
-  chatOf, chatsOf, missingAfter, nothing, said, say, takeChat, takeEvents, takeLists, takePushed,
+  chatOf, chatsOf, forget, missingAfter, nextToSend, nothing, notSaid, said, say, takeChat, takeEvents, takeLists, takePushed,
 } from "./chat_log.js";
 import { Network, notifier } from "./network.js";
 
@@ -18,7 +19,11 @@ const STORED = "ringback.chat";
 /** @type {Array<{role: "customer" | "agent", user: string}>} */
 const USUAL = [{ role: "customer", user: "ana" }, { role: "agent", user: "bo" }, { role: "agent", user: "cy" }];
 const TYPING_EVERY_MS = 2000;
-const CONTEXT_IDS = { customer: "support", agent: "desk" };
+// An agent's context is another one: what opens the customers' does not open the desk.
+const PLACES = {
+  customer: { context: "chat", contextId: "support" },
+  agent: { context: "desk", contextId: "chat" },
+};
 const text = (/** @type {unknown} */ error) => (error instanceof Error ? error.message : String(error));
 
 /** Hear of changes. */
@@ -36,15 +41,19 @@ export class ChatPerson {
     this.network = new Network();
     this.problem = ""; // of the connection
     this.notice = ""; // of what was clicked last
+    this.about = ""; // the chat that it is about, if somebody else has that
+    this.openUntil = ""; // since when nothing comes
     this.busy = false;
     this.known = nothing();
     /** @type {RingbackClient | null} */
     this.client = null;
-    this.hasRead = false; // what there was before this page
+    this.isBehind = false; // there may be what was not pushed
+    this.isCatchingUp = false;
     this.typedAt = 0;
-    this.sent = Promise.resolve(); // all that was said so far
     /** @type {Set<string>} */
     this.reading = new Set();
+    /** @type {Set<string>} */
+    this.handing = new Set(); // chats in which something is being sent
   }
 
   get isConnected() {
@@ -57,7 +66,7 @@ export class ChatPerson {
 
   /** Someone else, while nobody is connected. @param {string} user */
   rename(user) {
-    Object.assign(this, { user, chatId: "", known: nothing(), hasRead: false, notice: "", problem: "" });
+    Object.assign(this, { user, chatId: "", known: nothing(), notice: "", problem: "" });
     store();
     changed();
   }
@@ -68,25 +77,30 @@ export class ChatPerson {
       const url = await this.network.open();
       if (!url) return; // the page goes
       const { role, user } = this;
-      const body = { user, contexts: [`chat/${CONTEXT_IDS[role]}`] };
+      const { context, contextId } = PLACES[role];
+      const body = { user, contexts: [`${context}/${contextId}`] };
       this.client = new RingbackClient({
         url,
-        context: "chat",
-        contextId: CONTEXT_IDS[role],
+        context,
+        contextId,
         token: async () => (await api("/api/tokens", { method: "POST", body })).token,
         user,
         storage: memory(`${STORED}.${this.key}.${user}`),
-        WebSocket: watched(() => {
-          this.network.opened();
-          changed();
+        WebSocket: watched({
+          opened: () => {
+            this.network.opened();
+            changed();
+          },
+          skipped: () => void this.#catchUp(),
         }),
         pingSeconds: 60,
         gapTimeoutSeconds: 20,
         backoffCapSeconds: 3, // a person waits for it
         onMessage: (message) => this.#take(message),
+        onGap: () => void this.#catchUp(),
         onState: ({ state, error }) => this.#became(state, error),
         onError: (error) => {
-          this.problem = error.message;
+          this.#meet(error);
           changed();
         },
       });
@@ -134,7 +148,7 @@ export class ChatPerson {
       const chat = await this.ask("POST", `${path(chatId)}/accept`, {});
       this.#know(takeChat(this.known, chat));
       this.show(chatId);
-    });
+    }).then(() => void (this.about = this.notice && chatId));
   }
 
   /** Say something; the same again, under the same id, if it was not taken. @param {string} words @param {string} [id] */
@@ -143,17 +157,22 @@ export class ChatPerson {
     this.typedAt = 0;
     this.notice = "";
     this.#know(say(this.known, chatId, id, words));
-    // One after the other: two calls at once can overtake each other.
-    this.sent = this.sent.then(async () => {
-      let problem = "";
+    if (!this.handing.has(chatId)) void this.#handOver(chatId);
+  }
+
+  /** All that is to be said in a chat, one after the other: two calls at once can overtake each other. @param {string} chatId */
+  async #handOver(chatId) {
+    this.handing.add(chatId);
+    for (let next; (next = nextToSend(this.known, chatId)); ) {
+      const { id, text: words } = next;
       try {
         await this.ask("POST", `${path(chatId)}/messages`, { id, text: words });
+        this.#know(said(this.known, id));
       } catch (error) {
-        problem = text(error);
+        this.#know(notSaid(this.known, id, text(error), isRefused(error)));
       }
-      this.#know(said(this.known, id, problem));
-    });
-    return this.sent;
+    }
+    this.handing.delete(chatId);
   }
 
   /** They are typing. It is said now and then, and it does not matter if it is not heard. */
@@ -208,7 +227,7 @@ export class ChatPerson {
   /** @param {string} problem @param {() => Promise<unknown>} act */
   async #do(problem, act) {
     this.busy = true;
-    this.notice = "";
+    this.notice = this.about = "";
     changed();
     try {
       await act();
@@ -221,11 +240,18 @@ export class ChatPerson {
 
   /** @param {string} state @param {Error} [error] */
   #became(state, error) {
+    if (this.state === "open" && state !== "open") this.openUntil = new Date().toISOString();
     this.state = state;
     if (state === "open") this.problem = "";
-    if (error) this.problem = error.message;
-    if (state === "open" && !this.hasRead) void this.#restore();
+    else if (error) this.#meet(error);
+    if (state === "open") void this.#catchUp();
     changed();
+  }
+
+  /** @param {Error} error */
+  #meet(error) {
+    // Whoever took the network away knows why it does not connect.
+    this.problem = this.network.fault === "down" ? "" : error.message;
   }
 
   /** @param {any} message */
@@ -234,7 +260,7 @@ export class ChatPerson {
     const chatId = message.payload?.chatId;
     const chat = chatId && chatOf(this.known, chatId);
     if (!chat) return;
-    const isMine = this.role === "customer" || chat.agent === this.user;
+    const isMine = this.#isMine(chat);
     // A chat that comes to an agent is what they look at next, unless they are in one.
     if (isMine && chat.status !== "ENDED" && chatId !== this.chatId && !this.#isInAChat()) this.show(chatId);
     if (isMine && missingAfter(this.known, chatId) !== null) void this.#read(chatId);
@@ -242,25 +268,39 @@ export class ChatPerson {
 
   #isInAChat() {
     const chat = this.chat;
-    return chat !== null && chat.status !== "ENDED" && (this.role === "customer" || chat.agent === this.user);
+    return chat !== null && chat.status !== "ENDED" && this.#isMine(chat);
   }
 
-  /** What was before this page: nothing of that is pushed again. */
-  async #restore() {
-    this.hasRead = true;
-    try {
-      if (this.role === "agent") {
-        const lists = await this.ask("GET", "/chats/waiting");
-        this.#know(takeLists(this.known, lists));
+  /** @param {Chat} chat */
+  #isMine(chat) {
+    return this.role === "customer" || chat.agent === this.user;
+  }
+
+  /** Read what may not have been pushed, and never will be: it was before this page, or it has expired. */
+  async #catchUp() {
+    this.isBehind = true;
+    if (this.isCatchingUp) return;
+    this.isCatchingUp = true;
+    while (this.isBehind) {
+      this.isBehind = false;
+      try {
+        await this.#readAll();
+      } catch (error) {
+        this.problem = `Could not read what was before: ${text(error)}`; // with the next connection
       }
-      const mine = this.role === "agent" ? chatsOf(this.known, this.user).map((chat) => chat.id) : [];
-      for (const chatId of new Set([...mine, this.chatId].filter(Boolean))) await this.#read(chatId);
-      if (!this.chat && mine[0]) this.show(mine[0]);
-    } catch (error) {
-      this.hasRead = false; // with the next connection
-      this.problem = `Could not read what was before: ${text(error)}`;
     }
+    this.isCatchingUp = false;
     changed();
+  }
+
+  /** Their chats that go on, and the one that is shown. */
+  async #readAll() {
+    if (this.role === "agent") this.#know(takeLists(this.known, await this.ask("GET", "/chats/waiting")));
+    const agents = this.role === "agent" ? chatsOf(this.known, this.user) : [];
+    const mine = agents.filter((chat) => this.#isMine(chat) && chat.status !== "ENDED").map((chat) => chat.id);
+    const shown = this.chat === null || this.#isMine(this.chat) ? this.chatId : "";
+    for (const chatId of new Set([...mine, shown].filter(Boolean))) await this.#read(chatId);
+    if (!this.chat && mine[0]) this.show(mine[0]);
   }
 
   /** The events of a chat that are not there, to the last one there is. @param {string} chatId */
@@ -276,13 +316,20 @@ export class ChatPerson {
         more = answer.more && answer.messages.length > 0;
       }
     } catch (error) {
-      // It is not theirs any more, or it is gone with another stack.
       if (!(error instanceof ApiError) || ![403, 404].includes(error.status)) toast(text(error), "error");
-      else if (!this.chat) this.chatId = "";
+      else this.#lose(chatId);
     } finally {
       this.reading.delete(chatId);
     }
     changed();
+  }
+
+  /** It is not theirs any more, or it is gone with another stack; unless they have been told so. @param {string} chatId */
+  #lose(chatId) {
+    const chat = chatOf(this.known, chatId);
+    if (chat && !this.#isMine(chat)) return;
+    this.#know(forget(this.known, chatId));
+    if (this.chatId === chatId) this.show("");
   }
 
   /** @param {import("./chat_log.js").State} known */
@@ -294,13 +341,22 @@ export class ChatPerson {
 
 const path = (/** @type {string} */ chatId) => `/chats/${encodeURIComponent(chatId)}`;
 
-/** A WebSocket that says when it is open. @param {() => void} opened */
-function watched(opened) {
+/** Whether it is no use to send the same again: the chat is over, say. @param {unknown} error */
+const isRefused = (error) =>
+  error instanceof ApiError && error.status >= 400 && error.status < 500 && ![401, 408, 429].includes(error.status);
+
+/**
+ * A WebSocket that says when it is open, and when a message will not come (the client goes on without a word).
+ * @param {{opened: () => void, skipped: () => void}} told
+ */
+function watched({ opened, skipped }) {
   return class extends WebSocket {
     /** @param {string | URL} url @param {string | string[]} [protocols] */
     constructor(url, protocols) {
       super(url, protocols);
       this.addEventListener("open", opened);
+      // Somebody who says just that causes a read too many.
+      this.addEventListener("message", ({ data }) => String(data).includes("ringback.skipped") && skipped());
     }
   };
 }

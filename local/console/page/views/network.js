@@ -4,14 +4,14 @@ import { api, html } from "../lib.js";
 
 /**
  * What the network does, and what is said of it. `cut` is over as soon as it is done.
- * @type {Record<string, {name: string, button: string, testid: string, hint: string}>}
+ * @type {Record<string, {name: string, button: string, short?: string, testid: string, hint: string}>}
  */
 export const FAULTS = {
   none: { name: "good", button: "Back to good", testid: "heal", hint: "The network is good again, and what was silent breaks, so that the client notices." },
   cut: { name: "good", button: "Drop", testid: "drop", hint: "Cuts the open connection. The client sees it, and comes back." },
   halfOpen: { name: "half-open", button: "Half-open", testid: "half-open", hint: "The open connection goes silent, and nobody is told, as in a tunnel. The client notices at its next ping." },
   throttled: { name: "throttled", button: "Throttle", testid: "throttle", hint: "Everything is slow." },
-  down: { name: "down", button: "Network down", testid: "down", hint: "Nothing is open, and nothing can be opened." },
+  down: { name: "down", button: "Network down", short: "Down", testid: "down", hint: "Nothing is open, and nothing can be opened." },
 };
 
 /** The link of one client. The console's server has it, from the first `open` to `close`. */
@@ -66,17 +66,21 @@ export class Network {
   }
 }
 
-/** @param {{network: Network, busy: boolean, onFault: (fault: string) => void}} props */
-export function NetworkButtons({ network, busy, onFault }) {
+/**
+ * `compact`: in one row where there is room, and the way back only when there is one.
+ * @param {{network: Network, busy: boolean, onFault: (fault: string) => void, compact?: boolean}} props
+ */
+export function NetworkButtons({ network, busy, onFault, compact = false }) {
   const { fault } = network;
+  const shown = Object.entries(FAULTS).filter(([name]) => !compact || name !== "none" || fault !== "none");
   return html`
-    <fieldset class="network">
+    <fieldset class="network ${compact ? "compact" : ""}">
       <legend class="field-label">Network: <strong data-testid="fault">${FAULTS[fault].name}</strong></legend>
       <div class="row">
-        ${Object.entries(FAULTS).map(([name, { button, testid, hint }]) => html`
+        ${shown.map(([name, { button, short = button, testid, hint }]) => html`
           <button type="button" key=${name} class="button small ${name === "none" && fault !== "none" ? "primary" : ""}" title=${hint}
             aria-pressed=${name === "cut" || name === "none" ? null : fault === name}
-            data-testid=${testid} disabled=${!network.isOpen || busy} onClick=${() => onFault(name)}>${button}</button>`)}
+            data-testid=${testid} disabled=${!network.isOpen || busy} onClick=${() => onFault(name)}>${compact ? short : button}</button>`)}
       </div>
       ${fault !== "none" && html`<p class="field-hint">${FAULTS[fault].hint}</p>`}
     </fieldset>`;
