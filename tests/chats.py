@@ -56,17 +56,17 @@ def requeued(*, at: datetime = NOW) -> Chat:
 
 def ended(by: Person = ANA, *, at: datetime = NOW) -> Chat:
     """A chat that was accepted by Bo and ended, at noon."""
-    return rules.end(active(at=at), by, at).chat
+    return after(rules.end(active(at=at), by, at))
 
 
 def abandoned(*, at: datetime = NOW) -> Chat:
     """A chat that its customer ended before anybody accepted it, at noon."""
-    return rules.end(waiting(at=at), ANA, at).chat
+    return after(rules.end(waiting(at=at), ANA, at))
 
 
 def rated(*, at: datetime = NOW) -> Chat:
     """A chat that was ended and rated, at noon."""
-    return rules.rate(ended(at=at), ANA, 5, None, LIMITS, at).chat
+    return after(rules.rate(ended(at=at), ANA, 5, None, LIMITS, at))
 
 
 def after(change: Change | None) -> Chat:

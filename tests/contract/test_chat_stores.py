@@ -333,8 +333,10 @@ def test_the_end_of_a_chat_leaves_what_is_another_chat_s(table: ChatTable) -> No
     assert [chat.id for chat in table.waiting(limit=10)] == ["c-2"]
     assert table.open_chat_of("ana") == "c-2"
 
+    again = rules.end(after_start(first), ANA, later(9))
+    assert again is not None
     with pytest.raises(Overtaken):
-        table.put(after_start(first), rules.end(after_start(first), ANA, later(9)))
+        table.put(after_start(first), again)
 
 
 def after_start(desk: Desk) -> Chat:

@@ -122,9 +122,9 @@ hand-back      stranger  AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENT
 hand-back      agent     early     early     ok        ok        ok        over      over      over      OTHERS    OTHERS    over      over
 hand-back      colleague early     early     OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS
 
-end            customer  ok        ok        ok        ok        ok        over      over      over      over      over      over      over
+end            customer  ok        ok        ok        ok        ok        same      over      over      over      same      same      same
 end            stranger  none      none      none      none      none      none      none      none      none      none      none      none
-end            agent     early     early     ok        ok        ok        over      over      over      OTHERS    OTHERS    over      over
+end            agent     early     early     ok        ok        ok        over      same      over      OTHERS    OTHERS    over      over
 end            colleague early     early     OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS
 
 rate           customer  open      open      open      open      open      ok        ok        ok        never     never     twice     late

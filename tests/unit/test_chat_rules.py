@@ -128,9 +128,9 @@ TABLE: dict[str, dict[str, tuple[Outcome, Outcome, Outcome, Outcome]]] = {
         "active": (EventType.ENDED, ChatNotFound, EventType.ENDED, NotYourChat),
         "spent": (EventType.ENDED, ChatNotFound, EventType.ENDED, NotYourChat),
         "away": (EventType.ENDED, ChatNotFound, EventType.ENDED, NotYourChat),
-        "ended": (ChatHasEnded, ChatNotFound, ChatHasEnded, NotYourChat),
-        "abandoned": (ChatHasEnded, ChatNotFound, NotYourChat, NotYourChat),
-        "rated": (ChatHasEnded, ChatNotFound, ChatHasEnded, NotYourChat),
+        "ended": (NOTHING, ChatNotFound, ChatHasEnded, NotYourChat),
+        "abandoned": (NOTHING, ChatNotFound, NotYourChat, NotYourChat),
+        "rated": (NOTHING, ChatNotFound, ChatHasEnded, NotYourChat),
     },
     "rate": {
         "waiting": (NotEnded, ChatNotFound, CustomersOnly, CustomersOnly),
@@ -381,6 +381,7 @@ def test_back_to_the_queue_is_told_to_the_agent_who_had_it() -> None:
 def test_either_side_ends_a_chat(by: Person, reason: EndReason) -> None:
     change = rules.end(away(), by, LATER)
 
+    assert change is not None
     assert (change.chat.ended_at, change.chat.end_reason, change.chat.agent) == (LATER, reason, "bo")
     assert facts(change) == {"reason": reason.value, "seconds": 10, "canBeRated": True}
     assert told(change) == [ANA, BO]
@@ -393,15 +394,35 @@ def test_what_nobody_accepted_cannot_be_rated_and_says_so() -> None:
 def test_a_rating_is_kept_as_it_was_given_and_told() -> None:
     change = rules.rate(ended(), ANA, 2, "slow", LIMITS, LATER)
 
+    assert change is not None
     assert (change.chat.rating, change.chat.feedback) == (2, "slow")
     assert facts(change) == {"rating": 2, "feedback": "slow"}
     assert told(change) == [ANA, BO]
 
 
+def test_ending_again_changes_nothing_for_who_ended_it_and_nobody_else() -> None:
+    by_agent = ended(BO)
+    assert rules.end(by_agent, BO, LATER) is None
+    with pytest.raises(ChatHasEnded):
+        rules.end(by_agent, ANA, LATER)
+    by_time = after(rules.time_passed(active(), LIMITS, later(LIMITS.idle_seconds)))
+    for by in (ANA, BO):
+        with pytest.raises(ChatHasEnded):
+            rules.end(by_time, by, later(LIMITS.idle_seconds))
+
+
+def test_the_same_rating_again_changes_nothing_also_when_its_time_is_over() -> None:
+    much_later = later(2 * LIMITS.rating_seconds)
+    assert rules.rate(rated(), ANA, 5, None, LIMITS, much_later) is None
+    for rating, feedback in ((4, None), (5, "thanks")):
+        with pytest.raises(AlreadyRated):
+            rules.rate(rated(), ANA, rating, feedback, LIMITS, LATER)
+
+
 def test_the_time_for_a_rating_is_over_at_its_very_end() -> None:
     closes = LIMITS.rating_seconds
 
-    assert rules.rate(ended(), ANA, 3, None, LIMITS, later(closes - 0.001)).chat.rating == 3
+    assert after(rules.rate(ended(), ANA, 3, None, LIMITS, later(closes - 0.001))).rating == 3
     with pytest.raises(RatingClosed):
         rules.rate(ended(), ANA, 3, None, LIMITS, later(closes))
 
@@ -547,10 +568,10 @@ def test_a_run_never_looks_too_early() -> None:
 
 
 def test_a_chat_that_was_accepted_once_can_be_rated_even_if_it_ended_in_the_queue() -> None:
-    given_up = rules.end(requeued(), ANA, LATER).chat
+    given_up = after(rules.end(requeued(), ANA, LATER))
 
     assert rules.phase_of(given_up, LIMITS, LATER) is Phase.RATING
-    assert rules.rate(given_up, ANA, 1, None, LIMITS, LATER).chat.rating == 1
+    assert after(rules.rate(given_up, ANA, 1, None, LIMITS, LATER)).rating == 1
 
 
 @given(state=st.sampled_from([*STATES]), seconds=st.floats(min_value=-100, max_value=200_000), short=st.booleans())

@@ -73,7 +73,7 @@ class World:
         )
 
     def rate(self, by: Person = ANA, rating: int = 5, chat_id: str = "c-1") -> Chat:
-        def decide(chat: Chat) -> Change:
+        def decide(chat: Chat) -> Change | None:
             return rules.rate(chat, by, rating, None, LIMITS, self.clock.now())
 
         return sessions.change(self.chats, chat_id, decide, clock=self.clock)

@@ -9,7 +9,8 @@ send            customer, its agent       ACTIVE; WAITING for the customer;     
                                           no more than a minute's messages         TooManyMessages
 type            customer, its agent       ACTIVE                                   NotAccepted, ChatHasEnded
 transfer        its agent                 ACTIVE                                   NotAccepted, ChatHasEnded
-end             customer, its agent       ACTIVE; WAITING for the customer         NotAccepted, ChatHasEnded
+end             customer, its agent       ACTIVE; WAITING for the customer;        NotAccepted, ChatHasEnded
+                                          ENDED by themselves
 rate            the customer              ENDED, accepted once, not rated, in time NotEnded, NothingToRate,
                                                                                    AlreadyRated, RatingClosed
 ==============  ========================  =======================================  ==============================
@@ -129,20 +130,25 @@ def transfer(chat: Chat, by: Person, to: str | None, now: datetime) -> Change | 
     return _change(handed, now, by, EventType.TRANSFERRED, also=_agent(chat), agent=to)
 
 
-def end(chat: Chat, by: Person, now: datetime) -> Change:
-    """End a chat, from either side."""
+def end(chat: Chat, by: Person, now: datetime) -> Change | None:
+    """End a chat, from either side; again changes nothing."""
+    reason = EndReason.AGENT if by.role is Role.AGENT else EndReason.CUSTOMER
+    if chat.end_reason is reason and by.user == (chat.agent if by.role is Role.AGENT else chat.customer):
+        return None
     _open_to(chat, by, waiting_too=True)
-    return _end(chat, by, EndReason.AGENT if by.role is Role.AGENT else EndReason.CUSTOMER, now)
+    return _end(chat, by, reason, now)
 
 
-def rate(chat: Chat, by: Person, rating: int, feedback: str | None, limits: Limits, now: datetime) -> Change:
-    """Say how it was, once."""
+def rate(chat: Chat, by: Person, rating: int, feedback: str | None, limits: Limits, now: datetime) -> Change | None:
+    """Say how it was, once; the same again changes nothing."""
     only_customers(by)
     require_customer(chat, by)
     if chat.status is not Status.ENDED or chat.ended_at is None:
         raise NotEnded("end it first: a rating is for a chat that is over")
     if not chat.was_accepted:
         raise NothingToRate("no agent has ever accepted it")
+    if (chat.rating, chat.feedback) == (rating, feedback):
+        return None
     if chat.rating is not None:
         raise AlreadyRated("it has been rated, and a rating stays as it is")
     if now >= chat.ended_at + timedelta(seconds=limits.rating_seconds):

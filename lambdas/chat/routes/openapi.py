@@ -296,13 +296,14 @@ _OPERATIONS: Mapping[str, Json] = {
     },
     "endChat": {
         "summary": "End a chat",
-        "description": "From either side; the customer can end it while it waits, too.",
+        "description": "From either side; the customer can end it while it waits, too. Who has ended it may ask again.",
         "tags": ["chats"],
         "responses": {"200": answer("It is over", "Chat", _ENDED), **_problems(*_GOES_ON)},
     },
     "rateChat": {
         "summary": "Say how it was",
-        "description": "Once, for a chat that is over and that an agent had accepted, as long as the stage allows.",
+        "description": "Once, for a chat that is over and that an agent had accepted, as long as the stage allows. The "
+        "same again changes nothing.",
         "tags": ["customers"],
         "requestBody": _body("NewRating", {"rating": 5, "feedback": "That was quick!"}),
         "responses": {
