@@ -72,7 +72,7 @@ class Pushes(Screens):
         return len(events), None
 
     def _messages(self, event: Event, people: Sequence[Person]) -> Iterator[dict[str, Any]]:
-        payload = event.model_dump(mode="json", by_alias=True, exclude_none=True)
+        payload = event.as_json()
         # Not a length: what is pushed again has to be the same, or Step Functions would take it for another run's.
         expires_at = event.at + self.ttl
         for place, person in enumerate(people):

@@ -159,20 +159,14 @@ class ChatTable:
     def _writes(self, before: Chat | None, change: Change) -> Iterator[Any]:
         """The chat and its event, and the rows by which they are found."""
         chat, event = change.chat, change.event
-        place, text = _chat(chat.id), event.model_dump_json(by_alias=True, exclude_none=True)
+        place, text = _chat(chat.id), event.as_text()
         make_row = self._passing if chat.status is Status.ENDED else _row
         state = make_row(place, "state", **_texts(chat)) | {"version": {"N": str(chat.version)}}
         if before is None:
             yield self._put_new(state)
         else:
-            yield {
-                "Put": {
-                    "TableName": self.name,
-                    "Item": state,
-                    "ConditionExpression": "version = :seen",
-                    "ExpressionAttributeValues": {":seen": {"N": str(before.version)}},
-                }
-            }
+            seen = {":seen": {"N": str(before.version)}}
+            yield self._put(state, ConditionExpression="version = :seen", ExpressionAttributeValues=seen)
         people = json.dumps([person.model_dump(mode="json") for person in change.to])
         yield self._put_new(self._passing(place, _event_item(event.number), event=text, people=people))
         if event.type is EventType.MESSAGE:
@@ -180,7 +174,7 @@ class ChatTable:
         was_waiting = before is not None and before.status is Status.WAITING
         if chat.status is Status.WAITING:
             in_queue = _row("queue", chat.queue_key, **_texts(chat))
-            yield self._put_again(in_queue) if was_waiting else self._put_new(in_queue)
+            yield self._put(in_queue) if was_waiting else self._put_new(in_queue)
         if was_waiting and chat.status is not Status.WAITING:
             yield self._delete("queue", chat.queue_key)
         had = before.agent if before is not None and before.status is Status.ACTIVE else None
@@ -200,19 +194,11 @@ class ChatTable:
         return {**_row(collection, item, **texts), "expiration_date": {"N": str(expires)}}
 
     def _put_new(self, row: dict[str, Any]) -> dict[str, Any]:
-        condition = "attribute_not_exists(#item)"
         names = {"#item": "item"}
-        return {
-            "Put": {
-                "TableName": self.name,
-                "Item": row,
-                "ConditionExpression": condition,
-                "ExpressionAttributeNames": names,
-            }
-        }
+        return self._put(row, ConditionExpression="attribute_not_exists(#item)", ExpressionAttributeNames=names)
 
-    def _put_again(self, row: dict[str, Any]) -> dict[str, Any]:
-        return {"Put": {"TableName": self.name, "Item": row}}
+    def _put(self, row: dict[str, Any], **condition: Any) -> dict[str, Any]:
+        return {"Put": {"TableName": self.name, "Item": row, **condition}}
 
     def _delete(self, collection: str, item: str, *, of: str | None = None) -> dict[str, Any]:
         """Delete a row, if it is there; of this chat, if any chat may have it."""
@@ -277,7 +263,7 @@ def read_events(records: Iterable[Any]) -> Iterator[tuple[str, tuple[Event, list
 def _texts(chat: Chat) -> dict[str, str]:
     """A chat as its rows have it; what is in no JSON of it stands beside it."""
     allowances = {who: whole_at.isoformat() for who, whole_at in chat.allowance_whole_at.items()}
-    return {"chat": chat.model_dump_json(by_alias=True, exclude_none=True), "allowances": json.dumps(allowances)}
+    return {"chat": chat.as_text(), "allowances": json.dumps(allowances)}
 
 
 def _chat_of(row: Any) -> Chat:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
@@ -73,6 +73,14 @@ class _Model(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", hide_input_in_errors=True, alias_generator=to_camel, populate_by_name=True
     )
+
+    def as_json(self) -> dict[str, Any]:
+        """The JSON form, in which it is pushed and answered: what there is none of is left out."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+    def as_text(self) -> str:
+        """The same as text, in which it is kept."""
+        return self.model_dump_json(by_alias=True, exclude_none=True)
 
 
 class Person(_Model):

@@ -156,10 +156,7 @@ def let_time_pass(chats: Chats, desk: Desk, chat_id: str, limits: rules.Limits, 
         ChatNotFound, Unavailable
     """
     chat = get(chats, chat_id)
-    if chat.agent is not None and rules.phase_of(chat, limits, clock.now()) in {
-        rules.Phase.ACTIVE,
-        rules.Phase.AGENT_AWAY,
-    }:
+    if chat.status is Status.ACTIVE and chat.agent is not None:
         check_presence(chats, desk, chat_id, chat.agent, limits, clock=clock)
     return change(chats, chat_id, lambda now_it_is: rules.time_passed(now_it_is, limits, clock.now()), clock=clock)
 

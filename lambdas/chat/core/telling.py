@@ -107,7 +107,7 @@ def show_typing(chat_id: str, by: Person, *, chats: Chats, screens: Screens, clo
         ChatNotFound, NotYourChat, NotAccepted, ChatHasEnded, Unavailable: the chat could not be read.
     """
     to = rules.type_something(sessions.get(chats, chat_id), by)
-    typing = {"chatId": chat_id, "by": by.model_dump(mode="json", by_alias=True), "at": _text(clock.now())}
+    typing = {"chatId": chat_id, "by": by.as_json(), "at": _text(clock.now())}
     try:
         return screens.show(TYPING, [(to, typing)]) > 0
     except Unavailable:
@@ -119,7 +119,7 @@ def listed(queue: Sequence[Chat]) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     room = _LARGEST_LIST_BYTES
     for place, chat in enumerate(queue[:LISTED], start=1):
-        row = {**chat.model_dump(mode="json", by_alias=True, exclude_none=True), "position": place}
+        row = {**chat.as_json(), "position": place}
         room -= len(json.dumps(row, ensure_ascii=False).encode())
         if room < 0:
             break

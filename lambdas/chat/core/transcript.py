@@ -36,11 +36,8 @@ class Transcript:
 
     def as_json(self) -> dict[str, Any]:
         """For programs: the chat, its log, and whether that is all of it."""
-        chat, events = (
-            [one.model_dump(mode="json", by_alias=True, exclude_none=True) for one in some]
-            for some in ([self.chat], self.events)
-        )
-        return {"chat": chat[0], "events": events, "complete": self.complete}
+        events = [event.as_json() for event in self.events]
+        return {"chat": self.chat.as_json(), "events": events, "complete": self.complete}
 
     def as_text(self) -> str:
         """To be read: a head, then a line for each thing that was said or done. Ends with a newline."""
@@ -66,7 +63,7 @@ def read(chats: Chats, chat: Chat) -> Transcript:
             last = event.number
             if last > chat.version:
                 break
-            room -= len(event.model_dump_json(by_alias=True, exclude_none=True).encode())
+            room -= len(event.as_text().encode())
             if room < 0:
                 return Transcript(chat, events, is_cut_off=True)
             events.append(event)

@@ -11,12 +11,11 @@ from typing import Any
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from aws_lambda_powertools.utilities.typing import LambdaContext
-from pydantic import BaseModel
 
 from lambdas import settings
 from lambdas.chat.adapters import wiring
 from lambdas.chat.core import rules, sessions, telling, transcript
-from lambdas.chat.core.model import Chat, Status
+from lambdas.chat.core.model import Chat, Event, Status
 from lambdas.chat.routes import problems, requests
 from lambdas.chat.routes.requests import FORMS, After, ChatId, Format, Limit
 from lambdas.chat.settings import ChatApi
@@ -74,7 +73,7 @@ def list_waiting() -> Response[str]:
     found = (call.chats.get(chat_id) for chat_id in call.chats.active_of(call.by.user))
     # Between the two reads it may have gone to somebody else.
     active = [chat for chat in found if chat and chat.status is Status.ACTIVE and chat.agent == call.by.user]
-    return _json(HTTPStatus.OK, {"waiting": waiting, "active": [_form(chat) for chat in active]})
+    return _json(HTTPStatus.OK, {"waiting": waiting, "active": [chat.as_json() for chat in active]})
 
 
 @app.post("/chats/<id>/accept", operation_id="acceptChat")
@@ -91,7 +90,7 @@ def get_chat(id: ChatId) -> Response[str]:  # noqa: A002
     chat = call.readable(id)
     queue = call.chats.waiting(limit=telling.COUNTED) if chat.status is Status.WAITING else []
     place = sessions.position(chat.id, queue)
-    return _json(HTTPStatus.OK, _form(chat) | ({"position": place} if place else {}))
+    return _json(HTTPStatus.OK, chat.as_json() | ({"position": place} if place else {}))
 
 
 @app.get("/chats/<id>/messages", operation_id="listMessages")
@@ -100,7 +99,7 @@ def list_messages(id: ChatId, after: After = 0, limit: Limit = requests.MAX_EVEN
     call = _Call()
     call.readable(id, messages=True)
     events = call.chats.events(id, after=after, limit=limit + 1)
-    messages = [_form(event) for event in events[:limit]]
+    messages = [event.as_json() for event in events[:limit]]
     return _json(HTTPStatus.OK, {"messages": messages, "more": len(events) > limit})
 
 
@@ -169,12 +168,8 @@ def _problem(error: Exception) -> Response[str]:
 app.exception_handler(Exception)(_problem)
 
 
-def _form(model: BaseModel) -> dict[str, Any]:
-    return model.model_dump(mode="json", by_alias=True, exclude_none=True)
-
-
-def _json(status_code: HTTPStatus, body: BaseModel | dict[str, Any]) -> Response[str]:
-    value = _form(body) if isinstance(body, BaseModel) else body
+def _json(status_code: HTTPStatus, body: Chat | Event | dict[str, Any]) -> Response[str]:
+    value = body if isinstance(body, dict) else body.as_json()
     return _answer(status_code, "application/json", json.dumps(value, ensure_ascii=False, separators=(",", ":")))
 
 
