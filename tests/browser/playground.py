@@ -29,6 +29,10 @@ class Player:
     def await_state(self, state: str) -> None:
         expect(self.card).to_have_attribute("data-state", state, timeout=_PATIENCE_MS)
 
+    def await_count(self, name: str, number: int) -> None:
+        """The same for a number that the card shows."""
+        expect(self.card.get_by_test_id(f"count-{name}")).to_have_text(str(number))
+
     @property
     def messages(self) -> Locator:
         """The messages on the page, newest first."""
@@ -41,7 +45,7 @@ class Player:
         return newest_first[::-1]
 
     def count(self, name: str) -> int:
-        """A number that the card shows: `handled`, `duplicates`, `connections`, …"""
+        """A number that the card shows now: `handled`, `duplicates`, `connections`, …"""
         return int(self.card.get_by_test_id(f"count-{name}").inner_text())
 
 

@@ -67,15 +67,16 @@ def test_person_watches_a_message_survive_a_half_open_connection(
     expect(page.get_by_label("Facts")).to_contain_text("Waits for a reconnect")
 
     player = playground.opened(page)
-    assert player.messages.count() == 0
+    player.await_count("handled", 0)
     player.click("heal")
     expect(player.messages).to_have_count(1, timeout=PATIENCE_MS)
     player.await_state("open")
 
     expect(runs_of(page, user)).to_contain_text("acknowledged", timeout=PATIENCE_MS)
     player = playground.opened(page)
-    assert player.messages.count() == 1
-    assert (player.count("handled"), player.count("acknowledged"), player.count("connections")) == (1, 1, 2)
+    expect(player.messages).to_have_count(1)
+    for name, number in {"handled": 1, "acknowledged": 1, "connections": 2}.items():
+        player.await_count(name, number)
     assert_not_reloaded(page)
 
 
