@@ -95,9 +95,6 @@ class Handlers:
             "LOG_LEVEL": settings.log_level,
             "POWERTOOLS_METRICS_NAMESPACE": METRICS_NAMESPACE,
             "STACK_NAME": Stack.of(scope).stack_name,
-            "POWERTOOLS_TRACE_DISABLED": True if settings.is_local else None,
-            # Calls from threads stand in no segment; X-Ray would log an error for each.
-            "AWS_XRAY_CONTEXT_MISSING": "IGNORE_ERROR",
         }
 
     def make(

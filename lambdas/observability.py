@@ -1,12 +1,11 @@
-"""Logs, metrics and traces, the same for every function.
+"""Logs and metrics, the same for every function. (Lambda traces them by itself.)
 
-Payloads, tokens and events are never logged or traced: no event logging, no captured responses. What is known of a
+Payloads, tokens and events are never logged: no event logging. What is known of a
 message (`message_id`, `correlation_id`, `traceparent`) and of its run (`execution_arn`) stands in every line, also in
 the lines that the metrics are made of: a query for a correlation id finds all that was done for it.
 """
 
 import functools
-import logging
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -14,7 +13,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from aws_lambda_powertools import Logger, Metrics, Tracer
+from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
@@ -32,14 +31,11 @@ Result = TypeVar("Result")
 
 # Most calls of most functions count nothing that is worth a line.
 warnings.filterwarnings("ignore", message="No application metrics to publish")
-# It logs every exception that passes, but an answer is no error, and a failure is logged below.
-logging.getLogger("aws_lambda_powertools.tracing").setLevel(logging.CRITICAL)
 
 logger = Logger()
 metrics = Metrics()
 # Two stages in one account would otherwise count together.
 metrics.set_default_dimensions(stack=settings.load(settings.Everywhere).stack_name)
-tracer = Tracer(auto_patch=False)  # `adapters.aws` has its calls traced
 
 
 class Metric(StrEnum):
@@ -214,7 +210,7 @@ def _keys(envelope: object) -> dict[str, str]:
 def instrumented(
     *answers: type[Exception],
 ) -> Callable[[Callable[[Event, LambdaContext], Result]], Callable[[Event, LambdaContext], Result]]:
-    """Decorate a handler with logs, metrics and traces.
+    """Decorate a handler with logs and metrics.
 
     Args:
         answers: exceptions that are this function's answers, not its failures: they count as no error.
@@ -236,8 +232,7 @@ def instrumented(
                 logger.exception("the function failed")
                 raise
 
-        with_traces: Any = tracer.capture_lambda_handler(counted, capture_response=False)
-        with_metrics: Any = metrics.log_metrics(with_traces, raise_on_empty_metrics=False)
+        with_metrics: Any = metrics.log_metrics(counted, raise_on_empty_metrics=False)
         with_logs: Any = logger.inject_lambda_context(with_metrics, clear_state=True, log_event=False)
         return with_logs  # type: ignore[no-any-return]
 

@@ -5,7 +5,7 @@ import os
 import hypothesis
 import pytest
 
-# Set here, not in a hook or fixture: the handlers make their logger, metrics and tracer at import, and the
+# Set here, not in a hook or fixture: the handlers make their logger and metrics at import, and the
 # conftest modules below this one import handlers.
 _ENVIRONMENT = {
     "AWS_ACCESS_KEY_ID": "testing",
@@ -18,7 +18,6 @@ _ENVIRONMENT = {
     "AWS_EC2_METADATA_DISABLED": "true",
     "POWERTOOLS_SERVICE_NAME": "ringback",
     "POWERTOOLS_METRICS_NAMESPACE": "Ringback",
-    "POWERTOOLS_TRACE_DISABLED": "true",
 }
 _environment = pytest.MonkeyPatch()
 for _name, _value in _ENVIRONMENT.items():
@@ -37,4 +36,5 @@ def fresh_clients(monkeypatch: pytest.MonkeyPatch) -> None:
     from lambdas.chat.adapters import aws as aws_of_the_chat
 
     monkeypatch.setattr(aws, "_made", {})
+    aws.session.cache_clear()
     monkeypatch.setattr(aws_of_the_chat, "_made", {})

@@ -2,16 +2,16 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from threading import Lock
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-import boto3
+import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from lambdas.core.delivery import CALLS_AT_ONCE
 from lambdas.core.errors import ServiceUnavailable
-from lambdas.observability import tracer
 
 if TYPE_CHECKING:
     from mypy_boto3_apigatewaymanagementapi import ApiGatewayManagementApiClient
@@ -19,10 +19,6 @@ if TYPE_CHECKING:
     from mypy_boto3_events import EventBridgeClient
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_stepfunctions import SFNClient
-
-T = TypeVar("T")
-
-tracer.patch(["botocore"])  # here, so that a function that calls no service need not import the tracer's patches
 
 # Short, because a run retries a failed task and a browser retries a failed handshake; a hanging call helps neither.
 _CONFIG = Config(
@@ -41,38 +37,51 @@ _made: dict[str, Any] = {}
 _making = Lock()
 
 
+@cache
+def session() -> botocore.session.Session:
+    """Where clients and credentials come from. Not boto3's: that is this one and 100 ms of what no function uses."""
+    return botocore.session.get_session()
+
+
 def dynamodb() -> "DynamoDBClient":
     """The DynamoDB client."""
-    return _once("dynamodb", lambda: boto3.client("dynamodb", config=_CONFIG))
+    client: DynamoDBClient = _client("dynamodb", config=_CONFIG)
+    return client
 
 
 def step_functions() -> "SFNClient":
     """The Step Functions client."""
-    return _once("stepfunctions", lambda: boto3.client("stepfunctions", config=_CONFIG))
+    client: SFNClient = _client("stepfunctions", config=_CONFIG)
+    return client
 
 
 def sqs() -> "SQSClient":
     """The SQS client."""
-    return _once("sqs", lambda: boto3.client("sqs", config=_CONFIG))
+    client: SQSClient = _client("sqs", config=_CONFIG)
+    return client
 
 
 def events() -> "EventBridgeClient":
     """The EventBridge client."""
-    return _once("events", lambda: boto3.client("events", config=_CONFIG))
+    client: EventBridgeClient = _client("events", config=_CONFIG)
+    return client
 
 
 def management_api(endpoint: str) -> "ApiGatewayManagementApiClient":
     """The client that posts to the connections of one endpoint."""
-    return _once(endpoint, lambda: boto3.client("apigatewaymanagementapi", endpoint_url=endpoint, config=_POST_CONFIG))
+    client: ApiGatewayManagementApiClient = _client(
+        "apigatewaymanagementapi", endpoint_url=endpoint, config=_POST_CONFIG
+    )
+    return client
 
 
-def _once(name: str, make: Callable[[], T]) -> T:
-    """Make a client once, one thread at a time: boto3's session is not for many, and each would make its own."""
+def _client(service: str, *, config: Config, endpoint_url: str | None = None) -> Any:
+    """Make a client once, one thread at a time: a session is not for many, and each would make its own."""
+    name = endpoint_url or service
     with _making:
         if name not in _made:
-            _made[name] = make()
-        client: T = _made[name]
-    return client
+            _made[name] = session().create_client(service, endpoint_url=endpoint_url, config=config)
+        return _made[name]
 
 
 @contextmanager

@@ -13,9 +13,10 @@ from typing import Self
 from urllib.parse import urlsplit
 
 import aiohttp
-import boto3
+import botocore.session
 from yarl import URL
 
+from lambdas.adapters import aws
 from lambdas.adapters.signing import Credentials, Signer, connection_path
 from lambdas.core.errors import InvalidMessage, ServiceUnavailable
 from lambdas.core.ports import Post, PostResult
@@ -135,12 +136,12 @@ class AsyncPoster:
 @cache
 def shared() -> AsyncPoster:
     """The poster of this function, kept from call to call."""
-    session = boto3.Session()
-    return AsyncPoster(lambda: _credentials(session), region=session.region_name or "")
+    session = aws.session()
+    return AsyncPoster(lambda: _credentials(session), region=session.get_config_variable("region") or "")
 
 
-def _credentials(session: boto3.Session) -> Credentials:
-    """The credentials as they are now: boto3 renews those that end."""
+def _credentials(session: botocore.session.Session) -> Credentials:
+    """The credentials as they are now: botocore renews those that end."""
     found = session.get_credentials()
     if found is None:
         raise ServiceUnavailable("there are no AWS credentials to sign with")

@@ -201,11 +201,12 @@ def _url_keys(url: str, algorithms: tuple[str, ...], timeout_seconds: float) -> 
 @cache
 def _secrets_manager() -> "SecretsManagerClient":
     # Imported late: every other source does without, and half a cold start is this.
-    import boto3
+    import botocore.session
     from botocore.config import Config
 
     config = Config(connect_timeout=2, read_timeout=2, retries={"mode": "standard", "total_max_attempts": 2})
-    return boto3.client("secretsmanager", config=config)
+    client: Any = botocore.session.get_session().create_client("secretsmanager", config=config)
+    return client  # type: ignore[no-any-return]
 
 
 def _secret_keys(arn: str, algorithms: tuple[str, ...]) -> list[Key]:

@@ -44,7 +44,6 @@ MODULES = {
 OPTIONAL = {"triggers.presence"}
 """Those that a stage has only if its settings say so."""
 COMMON = {
-    "AWS_XRAY_CONTEXT_MISSING",
     "LOG_LEVEL",
     "POWERTOOLS_METRICS_NAMESPACE",
     "POWERTOOLS_SERVICE_NAME",
@@ -218,10 +217,6 @@ def test_every_function_is_made_the_same_way(dev: Synthesis, everything: Synthes
 
 def test_all_functions_share_one_asset(dev: Synthesis) -> None:
     assert len({function["Code"]["S3Key"] for function in dev.functions.values()}) == 1
-
-
-def test_traces_are_off_locally(local: Synthesis) -> None:
-    assert all(_environment(function)["POWERTOOLS_TRACE_DISABLED"] == "true" for function in local.functions.values())
 
 
 def test_functions_of_routes_answer_before_api_gateway_gives_up(dev: Synthesis) -> None:

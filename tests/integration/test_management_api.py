@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
-import boto3
 import pytest
 from botocore.config import Config
 
@@ -99,8 +98,8 @@ def test_many_posts_at_once_have_one_client(monkeypatch: pytest.MonkeyPatch) -> 
         time.sleep(0.02)
         return make(*args, **options)
 
-    make: Any = boto3.client
-    monkeypatch.setattr(boto3, "client", slowly)
+    make: Any = aws.session().create_client
+    monkeypatch.setattr(aws.session(), "create_client", slowly)
     with ThreadPoolExecutor(CALLS_AT_ONCE) as pool:
         clients = list(pool.map(aws.management_api, ["https://api.example/prod"] * CALLS_AT_ONCE))
 

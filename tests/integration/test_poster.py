@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any
 
-import boto3
+import botocore.session
 import pytest
 from aiohttp import ClientTimeout
 
@@ -168,6 +168,7 @@ def test_the_functions_poster_signs_as_the_function(gateway: Service, monkeypatc
 
 
 def test_without_credentials_nothing_is_posted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(boto3.Session, "get_credentials", lambda _: None)
+    session = botocore.session.get_session()
+    monkeypatch.setattr(session, "get_credentials", lambda: None)
     with pytest.raises(ServiceUnavailable, match="no AWS credentials"):
-        poster._credentials(boto3.Session())
+        poster._credentials(session)

@@ -10,7 +10,6 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from lambdas.chat.core.errors import Unavailable
-from lambdas.observability import tracer
 from ringback.errors import RingbackError
 from ringback.installation import SENDING_SECONDS, Clients
 
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
 
 T = TypeVar("T")
-
-tracer.patch(["botocore"])
 
 # Short: a run, the stream and the bus try a failed call again, and a browser does.
 _CONFIG = Config(connect_timeout=1, read_timeout=3, retries={"mode": "standard", "total_max_attempts": 2})
