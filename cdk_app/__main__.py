@@ -3,7 +3,7 @@
 import sys
 
 from cdk_app.app import make_app
-from cdk_app.assets import BundlingError
+from cdk_app.bundles import BundlingError
 from cdk_app.settings import SettingsError
 
 try:

@@ -8,7 +8,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
-from cdk_app import assets, findings
+from cdk_app import assets, bundles, findings
 from cdk_app.logs import LogGroups
 from cdk_app.settings import SettingsError, StageSettings
 
@@ -80,16 +80,16 @@ class Handlers:
         self._scope = scope
         self._log_groups = log_groups
         self.made: list[Handler] = []
-        target = assets.host() if settings.is_local else assets.AWS
-        self._architecture = target.architecture
-        self._code = assets.function_code()
+        target = bundles.host() if settings.is_local else bundles.AWS
+        self._architecture = assets.architecture(target)
+        self._code = assets.function_code(target)
         self._layer = lambda_.LayerVersion(
             scope,
             "Dependencies",
             description=f"{Stack.of(scope).stack_name}: what the functions import ({target.name})",
             code=assets.layer_code(target),
             compatible_runtimes=[RUNTIME],
-            compatible_architectures=[target.architecture],
+            compatible_architectures=[self._architecture],
         )
         self._common: Environment = {
             "LOG_LEVEL": settings.log_level,

@@ -7,9 +7,8 @@ from typing import Any
 
 import botocore.session
 import pytest
-from aiohttp import ClientTimeout
 
-from lambdas.adapters import poster
+from lambdas.adapters import channels, poster
 from lambdas.adapters.poster import AsyncPoster
 from lambdas.adapters.signing import Credentials
 from lambdas.core.errors import InvalidMessage, ServiceUnavailable
@@ -130,7 +129,7 @@ def test_a_frame_that_is_too_large(gateway: Service, posting: AsyncPoster) -> No
 
 
 def test_an_answer_that_comes_too_late(gateway: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(poster, "_TIMEOUT", ClientTimeout(total=None, sock_connect=1, sock_read=0.05))
+    monkeypatch.setattr(channels, "ANSWER_SECONDS", 0.05)
     gateway.answer = Answer(delay_seconds=0.2)
     with AsyncPoster(lambda: CREDENTIALS, region="eu-central-1") as posting:
         assert posting.post(to(gateway, "a")) == [FAILED]

@@ -19,6 +19,17 @@ TEXT = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1
 MOMENTS = st.datetimes(datetime(2015, 1, 1), datetime(2099, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
 
 
+class Request:
+    """A request as it goes over the wire."""
+
+    def __init__(self, request: bytes) -> None:
+        head, _, self.body = request.partition(b"\r\n\r\n")
+        self.line, *lines = head.decode("ascii").split("\r\n")
+        pairs = [line.partition(": ") for line in lines]
+        self.headers = {name.lower(): value for name, _, value in pairs}
+        assert len(self.headers) == len(pairs)
+
+
 def by_botocore(credentials: Credentials, url: str, body: bytes, now: datetime) -> dict[str, Any]:
     request = AWSRequest("POST", url, data=body)
     signer = SigV4Auth(
@@ -55,21 +66,23 @@ def test_a_signature_is_botocores(
     path = connection_path(f"/{stage}", connection_id)
     scheme = "http" if ":" in host else "https"
 
-    ours = Signer(credentials, region=REGION, host=host).headers(path, body, now)
+    signer = Signer(credentials, region=REGION, host=host, path=f"/{stage}")
+    ours = Request(signer.request(connection_id, body, int(now.timestamp())))
 
-    theirs = by_botocore(credentials, f"{scheme}://{host}{path}", body, now)
-    signed = {name.lower(): value for name, value in ours.items()}
-    assert signed.pop("host") == host
-    assert signed == theirs
+    assert (ours.line, ours.body) == (f"POST {path} HTTP/1.1", body)
+    assert ours.headers.pop("host") == host
+    assert ours.headers.pop("content-length") == str(len(body))
+    assert ours.headers == by_botocore(credentials, f"{scheme}://{host}{path}", body, now)
 
 
 def test_a_signer_goes_on_over_midnight() -> None:
     credentials = Credentials("AKID", "secret")
-    signer = Signer(credentials, region=REGION, host="h.example")
+    signer = Signer(credentials, region=REGION, host="h.example", path="/v1")
     path = connection_path("/v1", "Sm9tZQ=")
     for moment in (NOON, NOON, NOON + timedelta(seconds=1), NOON + timedelta(hours=13), NOON):
         theirs = by_botocore(credentials, f"https://h.example{path}", b"x", moment)
-        assert signer.headers(path, b"x", moment)["Authorization"] == theirs["authorization"]
+        ours = Request(signer.request("Sm9tZQ=", b"x", int(moment.timestamp())))
+        assert ours.headers["authorization"] == theirs["authorization"]
 
 
 def test_a_connection_id_is_encoded() -> None:
