@@ -16,7 +16,7 @@ from cdk_app.ringback_stack import RingbackStack
 from cdk_app.settings import ChatSettings, StageSettings
 from cdk_app.tables import make_table
 
-_MEMORY_FOR_VALIDATION_MB = 512  # so that a cold start, which imports it all, is no long wait
+_MEMORY_FOR_VALIDATION_MB = 512  # who is told what is wrong with a request waits until pydantic is imported
 
 
 class ChatStack(Stack):

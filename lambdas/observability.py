@@ -6,6 +6,7 @@ the lines that the metrics are made of: a query for a correlation id finds all t
 """
 
 import functools
+import gc
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -217,6 +218,8 @@ def instrumented(
     """
 
     def decorate(handler: Callable[[Event, LambdaContext], Result]) -> Callable[[Event, LambdaContext], Result]:
+        _end_start()
+
         @functools.wraps(handler)
         def counted(event: Event, context: LambdaContext) -> Result:
             metrics.clear_metrics()  # an invocation that counted nothing leaves its metadata behind
@@ -237,3 +240,10 @@ def instrumented(
         return with_logs  # type: ignore[no-any-return]
 
     return decorate
+
+
+def _end_start() -> None:
+    """Look for garbage again, which `lambdas` does not while Lambda starts a function; what is there by now stays."""
+    if not gc.isenabled():
+        gc.freeze()
+        gc.enable()

@@ -3,16 +3,23 @@
 Only whoever exports a description or tests it imports this; the functions do without.
 """
 
-import json
+import inspect
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
+from datetime import datetime
+from functools import cache
 from http import HTTPStatus
 from importlib import metadata
-from typing import Any
+from types import UnionType
+from typing import Annotated, Any, ClassVar, Union, get_args, get_origin, get_type_hints
 
-from aws_lambda_powertools.event_handler import APIGatewayHttpResolver
+from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic.alias_generators import to_camel
 
 from lambdas.problems import CONTENT_TYPE, Kind
+from lambdas.routing import Routes
+from ringback.envelope import Timestamp
+from ringback.forms import Form
 
 Json = dict[str, Any]
 
@@ -27,53 +34,98 @@ REFUSAL: Json = {
 
 
 def document(
-    app: APIGatewayHttpResolver,
+    routes: Routes,
     *,
     info: Json,
     server: Json,
     security: list[Json],
     components: Json,
+    parameters: Mapping[str, Json],
     operations: Mapping[str, Json],
 ) -> Json:
-    """An OpenAPI 3.1 document. Paths, names and parameters come from the routes. Needs no AWS and no environment.
+    """An OpenAPI 3.1 document. Paths and names come from the routes. Needs no AWS and no environment.
 
     Args:
-        app: has the routes.
+        routes: all there are.
         info: the title, the summary and the description.
         server: where it is.
         security: who may call.
         components: the schemas and the security schemes.
-        operations: what is known of each beside its parameters, by its id.
+        parameters: the names in paths.
+        operations: what is known of each beside these, by its id.
     """
-    described: Json = json.loads(app.get_openapi_json_schema())
-    described["info"] = {
-        "title": info["title"],
-        "version": metadata.version("ringback"),
-        "summary": info["summary"],
-        "description": info["description"],
-        "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
-    }
-    described["servers"] = [server]
-    described["security"] = security
-    described["components"] = components
-    for path in described["paths"].values():
-        for operation in path.values():
-            operation.update(operations[operation["operationId"]])
-            for parameter in operation.get("parameters", ()):
-                parameter["schema"] = _of_parameter(parameter["schema"])
-    return deepcopy(described)  # what it is put together from is there once; a reader may do with his copy as he likes
+    paths: dict[str, Json] = {}
+    for route in sorted(routes, key=lambda route: not route.placeholder):
+        operation = operations[route.operation_id]
+        named = [parameters[route.placeholder]] if route.placeholder else []
+        given = [*named, *operation.get("parameters", [])]
+        path = paths.setdefault(route.path.replace("+}", "}"), {})
+        path[route.method.lower()] = {
+            "summary": operation["summary"],
+            "operationId": route.operation_id,
+            **({"parameters": given} if given else {}),
+            "responses": operation["responses"],
+            **{name: value for name, value in operation.items() if name != "parameters"},
+        }
+    return deepcopy(  # what it is put together from is there once; a reader may do with his copy as he likes
+        {
+            "openapi": "3.1.0",
+            "info": {
+                "title": info["title"],
+                "version": metadata.version("ringback"),
+                "summary": info["summary"],
+                "description": info["description"],
+                "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+            },
+            "servers": [server],
+            "paths": paths,
+            "components": components,
+            "security": security,
+        }
+    )
 
 
-def _of_parameter(schema: Json) -> Json:
-    """Without what says nothing: its name, a branch for null (it is left out), whole limits as fractions."""
-    branches = schema.get("anyOf", [])
-    if {"type": "null"} in branches:
-        (schema,) = (branch for branch in branches if branch != {"type": "null"})
-    return {
-        key: int(value) if isinstance(value, float) and value.is_integer() else value
-        for key, value in schema.items()
-        if key not in {"title", "description"}
+def parameter(name: str, description: str, schema: Json, *, where: str = "path") -> Json:
+    """A parameter; one in the path has to be there."""
+    return {"description": description, "required": where == "path", "schema": schema, "name": name, "in": where}
+
+
+@cache
+def model_of(form: Any, *, closed: bool = False, without: frozenset[str] = frozenset()) -> type[BaseModel]:
+    """A form as a pydantic model: with camelCase names, times as text, and what annotations say of a field.
+
+    They say what it is, in a text, or from where to where it goes, as a range.
+
+    Args:
+        form: what has the fields.
+        closed: whether it has no other fields.
+        without: fields that are not in its JSON.
+    """
+    config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid" if closed else None)
+    hints = get_type_hints(form, include_extras=True)
+    described: Any = {
+        name: (_described(hint, closed=closed), getattr(form, name, ...))
+        for name, hint in hints.items()
+        if name not in without and get_origin(hint) is not ClassVar
     }
+    model: type[BaseModel] = create_model(form.__name__, __config__=config, __doc__=form.__doc__, **described)
+    return model
+
+
+def _described(hint: Any, *, closed: bool) -> Any:
+    """A type as pydantic describes it."""
+    if hint is datetime:
+        return Timestamp
+    if inspect.isclass(hint) and issubclass(hint, Form):
+        model: Any = hint
+        return model_of(model, closed=closed)
+    if get_origin(hint) is Annotated:
+        said, about = get_args(hint)
+        field = Field(ge=about[0], le=about[-1]) if isinstance(about, range) else Field(description=about)
+        return Annotated[_described(said, closed=closed), field]
+    if isinstance(hint, UnionType):
+        return Union[tuple(_described(one, closed=closed) for one in get_args(hint))]  # noqa: UP007 - of so many
+    return hint
 
 
 def object_of(description: str, *, required: tuple[str, ...] | None = None, **properties: Json) -> Json:

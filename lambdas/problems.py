@@ -10,9 +10,8 @@ from enum import Enum
 from http import HTTPStatus
 from typing import Any
 
-from aws_lambda_powertools.event_handler import ApiGatewayResolver, Response
-
 from lambdas.observability import Metric, count, logger
+from lambdas.routing import NoRoute, Response
 
 CONTENT_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 1
@@ -66,16 +65,11 @@ class Problem(Exception):
         if listed := [{"field": field, "detail": text} for field, text in errors]:
             self.more["errors"] = listed
 
-    def answer(self) -> Response[str]:
+    def answer(self) -> Response:
         """What the caller gets."""
         kind = self.kind
         body = {"type": kind.uri, "title": kind.title, "status": kind.status.value, "detail": str(self), **self.more}
-        return Response(
-            status_code=kind.status.value,
-            content_type=CONTENT_TYPE,
-            body=json.dumps(body, separators=(",", ":")),
-            headers=self.headers,
-        )
+        return Response(kind.status, json.dumps(body, separators=(",", ":")), CONTENT_TYPE, self.headers)
 
 
 def unavailable(kind: Kind, detail: str, *, more: Mapping[str, str] | None = None) -> Problem:
@@ -96,15 +90,10 @@ def unexpected(error: Exception) -> Problem:
     return Problem(General.INTERNAL_ERROR, "this is no fault of the request; the function's log has more")
 
 
-def nothing_there(app: ApiGatewayResolver) -> Problem:
+def nothing_there(error: NoRoute) -> Problem:
     """What is wrong with a request that no route takes: its path, or only its method."""
-    path = app.current_event.path
-    fitting = (
-        [route for route in routes if route.rule.match(path)] for routes in (app._static_routes, app._dynamic_routes)
-    )
-    methods = sorted(route.method for route in next(filter(None, fitting), []))
-    if methods:
-        allow = ", ".join(methods)
+    if error.methods:
+        allow = ", ".join(error.methods)
         return Problem(General.METHOD_NOT_ALLOWED, f"this path takes {allow}", headers={"Allow": allow})
     return Problem(General.NO_SUCH_ROUTE, "look at the path: the API's description has all there are")
 

@@ -5,8 +5,7 @@ Nothing else reads the environment. What each function is given stands in `cdk_a
 
 import os
 import types
-from dataclasses import MISSING, dataclass, fields
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, dataclass_transform, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
 
@@ -15,15 +14,34 @@ class SettingsError(RuntimeError):
     """The environment lacks a variable, or holds one that cannot be read."""
 
 
-@dataclass(frozen=True)
-class Everywhere:
+@dataclass_transform(kw_only_default=True, frozen_default=True)
+class Settings:
+    """A function's settings: its annotated fields, each given by name or left at its default.
+
+    No data classes, because each takes most of a millisecond to define, and every function would define them all.
+    """
+
+    def __init__(self, **values: Any) -> None:
+        vars(self).update(values)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether they are of one function and say the same."""
+        return type(self) is type(other) and vars(self) == vars(other)
+
+
+class Everywhere(Settings):
     """What every function is told."""
 
     stack_name: str = "Ringback"
 
 
-@dataclass(frozen=True)
-class Authorizer:
+class Platform(Settings):
+    """What Lambda itself tells every function, and nobody else does."""
+
+    aws_lambda_initialization_type: str | None = None
+
+
+class Authorizer(Settings):
     """How tokens are verified, and which may open what. Exactly one key source is set."""
 
     token_algorithms: tuple[str, ...]
@@ -41,8 +59,7 @@ class Authorizer:
     generate_context_id: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
-class Intake:
+class Intake(Settings):
     """What messages need on their way in."""
 
     connections_table_name: str
@@ -51,19 +68,16 @@ class Intake:
     every_message_is_a_run: bool
 
 
-@dataclass(frozen=True, kw_only=True)
 class Accept(Intake):
     """As for any way in."""
 
 
-@dataclass(frozen=True, kw_only=True)
 class HttpApi(Intake):
     """And which machine carries a fan-out."""
 
     fan_out_state_machine_arn: str
 
 
-@dataclass(frozen=True, kw_only=True)
 class Ingest(Intake):
     """And the queue that brings the messages, and where ingest puts what it cannot parse."""
 
@@ -71,7 +85,6 @@ class Ingest(Intake):
     ingest_dead_letter_queue_url: str
 
 
-@dataclass(frozen=True, kw_only=True)
 class Ended(Intake):
     """And where a run's message is kept that the run could not keep, and how long one lives that does not say."""
 
@@ -79,16 +92,14 @@ class Ended(Intake):
     default_ttl_seconds: int
 
 
-@dataclass(frozen=True)
-class PostOnce:
+class PostOnce(Settings):
     """Where posts go, and where else they may go."""
 
     management_endpoint: str
     allowed_endpoints: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Connect:
+class Connect(Settings):
     """Where a connection is stored, for how long, and how many a user may have."""
 
     connections_table_name: str
@@ -98,23 +109,20 @@ class Connect:
     management_endpoint: str
 
 
-@dataclass(frozen=True)
-class Disconnect:
+class Disconnect(Settings):
     """Where the connection is stored."""
 
     connections_table_name: str
 
 
-@dataclass(frozen=True)
-class Acknowledge:
+class Acknowledge(Settings):
     """Where the runs wait, and where the connections are."""
 
     connections_table_name: str
     callbacks_table_name: str
 
 
-@dataclass(frozen=True)
-class ResolveConnections:
+class ResolveConnections(Settings):
     """Where the connections are and the numbers, and how long a message lives that does not say."""
 
     connections_table_name: str
@@ -122,8 +130,7 @@ class ResolveConnections:
     default_ttl_seconds: int
 
 
-@dataclass(frozen=True)
-class PostToConnections:
+class PostToConnections(Settings):
     """As for resolving."""
 
     connections_table_name: str
@@ -131,8 +138,7 @@ class PostToConnections:
     default_ttl_seconds: int
 
 
-@dataclass(frozen=True)
-class PostAndAwaitAcknowledgement:
+class PostAndAwaitAcknowledgement(Settings):
     """As for posting, and where the run waits."""
 
     connections_table_name: str
@@ -141,8 +147,7 @@ class PostAndAwaitAcknowledgement:
     default_ttl_seconds: int
 
 
-@dataclass(frozen=True)
-class WaitForReconnect:
+class WaitForReconnect(Settings):
     """Where the run waits, and where the connections are and the numbers."""
 
     connections_table_name: str
@@ -151,22 +156,19 @@ class WaitForReconnect:
     default_ttl_seconds: int
 
 
-@dataclass(frozen=True)
-class Wake:
+class Wake(Settings):
     """Where the runs wait."""
 
     callbacks_table_name: str
 
 
-@dataclass(frozen=True)
-class Presence:
+class Presence(Settings):
     """Where it is told who comes and goes."""
 
     message_bus_name: str
 
 
-@dataclass(frozen=True)
-class PlanFanOut:
+class PlanFanOut(Settings):
     """Where the connections are, and whether it is known whose token is allowed into a conversation."""
 
     connections_table_name: str
@@ -174,16 +176,14 @@ class PlanFanOut:
     tokens_name_conversations: bool
 
 
-@dataclass(frozen=True)
-class PostToAudience:
+class PostToAudience(Settings):
     """Where the connections are."""
 
     connections_table_name: str
     default_ttl_seconds: int
 
 
-@dataclass(frozen=True)
-class HandOverToDeliveries:
+class HandOverToDeliveries(Settings):
     """Where the connections are, and what carries a message to who missed it."""
 
     connections_table_name: str
@@ -200,15 +200,15 @@ def load(model: type[T]) -> T:
     hints = get_type_hints(model)
     values: dict[str, Any] = {}
     problems = []
-    for field in fields(model):  # type: ignore[arg-type]
-        variable = field.name.upper()
+    for name, hint in hints.items():
+        variable = name.upper()
         text = os.environ.get(variable)  # noqa: TID251
         if not text:
-            if field.default is MISSING:
+            if not hasattr(model, name):
                 problems.append(f"{variable} is not set")
             continue
         try:
-            values[field.name] = _convert(text, hints[field.name])
+            values[name] = _convert(text, hint)
         except ValueError as error:
             problems.append(f"{variable}: {error}")
     if problems:

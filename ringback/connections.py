@@ -4,38 +4,34 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict
-from pydantic.alias_generators import to_camel
-
 from ringback import aws
-from ringback.envelope import Recipient, Timestamp
+from ringback.forms import Form
+from ringback.plain import Recipient
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 
-class ConnectionStatus(BaseModel):
+class ConnectionStatus(Form):
     """One open connection; its JSON form is camelCase, with times in UTC as RFC 3339.
 
     ``state`` is `stale` if it took a message and left it unacknowledged, since ``stale_since``; else `active`.
     ``expires_at`` is when it is not believed in any more, or when its token ends.
     """
 
-    model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True)
-
     connection_id: str
     user: str
     context: str
     context_id: str
-    connected_at: Timestamp
-    expires_at: Timestamp
+    connected_at: datetime
+    expires_at: datetime
     state: Literal["active", "stale"]
-    stale_since: Timestamp | None = None
+    stale_since: datetime | None = None
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> Self:
         """Read a row of the connections table, in DynamoDB's own JSON."""
-        recipient = Recipient.model_validate_json(row["recipient"]["S"])
+        recipient = Recipient.from_json(row["recipient"]["S"])
         ends = [int(row[name]["N"]) for name in ("expiration_date", "token_expires_at") if name in row]
         stale = row.get("stale_since")
         return cls(

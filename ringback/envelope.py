@@ -24,24 +24,20 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
-MAX_TTL_SECONDS = 7 * 24 * 3600
-MAX_ACK_TIMEOUT_SECONDS = 3600
-# Step Functions ends a run at 25,000 events of history, and then there is not even a dead letter. An attempt with all
-# the retries there are writes 91.
-MAX_ATTEMPTS = 270
-MAX_BACKOFF_BASE_SECONDS = 3600
-MAX_BACKOFF_CAP_SECONDS = 86_400
-
-
-# Narrower than `datetime.fromisoformat`, which also reads 2030-W05-4T12Z; JSONata's $toMillis does not.
-_RFC3339_UTC = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,3})?Z"
+from ringback.limits import MAX_ACK_TIMEOUT_SECONDS as MAX_ACK_TIMEOUT_SECONDS
+from ringback.limits import MAX_ATTEMPTS as MAX_ATTEMPTS
+from ringback.limits import MAX_BACKOFF_BASE_SECONDS as MAX_BACKOFF_BASE_SECONDS
+from ringback.limits import MAX_BACKOFF_CAP_SECONDS as MAX_BACKOFF_CAP_SECONDS
+from ringback.limits import MAX_CONTEXT_ID_LENGTH, MAX_CONTEXT_LENGTH, MAX_ID_LENGTH, MAX_TEXT_LENGTH, MAX_USER_LENGTH
+from ringback.limits import MAX_TTL_SECONDS as MAX_TTL_SECONDS
+from ringback.surely import RFC3339_UTC, TRACEPARENT
 
 
 def _rfc3339(value: object) -> object:
     """Let only RFC 3339 text in UTC be a time: a number has no unit, and the state machine reads the same text."""
     if isinstance(value, datetime):
         return value.astimezone(UTC) if value.tzinfo else value
-    if isinstance(value, str) and re.fullmatch(_RFC3339_UTC, value):
+    if isinstance(value, str) and re.fullmatch(RFC3339_UTC, value):
         with suppress(ValueError):
             return datetime.fromisoformat(value)
     raise ValueError("give the time in UTC as RFC 3339, for example 2030-01-31T12:00:00Z")
@@ -59,21 +55,21 @@ def _whole(value: object) -> object:
 
 # Printable ASCII without '#', which joins the parts of a table key. Anything wider invites look-alikes.
 _PRINTABLE = r'^[!-"$-~]+$'
-User = Annotated[str, StringConstraints(pattern=_PRINTABLE, max_length=255)]
-Context = Annotated[str, StringConstraints(pattern=_PRINTABLE, max_length=64)]
-ContextId = Annotated[str, StringConstraints(pattern=_PRINTABLE, max_length=128)]
-MessageId = Annotated[str, StringConstraints(pattern=_PRINTABLE, max_length=128)]
+User = Annotated[str, StringConstraints(pattern=_PRINTABLE, max_length=MAX_USER_LENGTH)]
+Context = Annotated[str, StringConstraints(pattern=_PRINTABLE, max_length=MAX_CONTEXT_LENGTH)]
+ContextId = Annotated[str, StringConstraints(pattern=_PRINTABLE, max_length=MAX_CONTEXT_ID_LENGTH)]
+MessageId = Annotated[str, StringConstraints(pattern=_PRINTABLE, max_length=MAX_ID_LENGTH)]
 # Comes after the limits of a number: pydantic would not know the others for limits of an integer.
 WHOLE = BeforeValidator(_whole)
 Timestamp = Annotated[
     AwareDatetime,
     BeforeValidator(_rfc3339),
     PlainSerializer(_as_text, when_used="json-unless-none"),
-    WithJsonSchema({"type": "string", "format": "date-time", "pattern": f"^{_RFC3339_UTC}$"}),
+    WithJsonSchema({"type": "string", "format": "date-time", "pattern": f"^{RFC3339_UTC}$"}),
 ]
 
 
-_TRACEPARENT = r"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$"
+_TRACEPARENT = f"^{TRACEPARENT}$"
 
 
 class _Strict(BaseModel):
@@ -97,7 +93,8 @@ class Recipient(_Strict):
 class RetryPolicy(_Strict):
     """How a message waits for its recipient, where it is not to be as the stage says.
 
-    The n-th wait in vain is followed by `random * min(cap, base * 2^n)` seconds; a reconnect ends any wait at once.
+    The n-th wait in vain is followed by `random * min(cap, base * 2^n)` seconds; a reconnect ends any wait at once. Unless
+    it says so here, a message looks for somebody who is away every few hours only: each look costs, and finds nothing.
     """
 
     max_attempts: Annotated[
@@ -211,7 +208,7 @@ class Envelope(_Strict):
     # `messageType` is what older WebSocket publishers call it.
     type: Annotated[
         str,
-        StringConstraints(min_length=1, max_length=128),
+        StringConstraints(min_length=1, max_length=MAX_TEXT_LENGTH),
         Field(
             validation_alias=AliasChoices("type", "messageType"),
             description="What the client dispatches on. `messageType` is taken for it, too.",
@@ -241,7 +238,7 @@ class Envelope(_Strict):
         Field(description="The length of its life, from acceptance."),
     ] = None
     correlation_id: Annotated[
-        Annotated[str, StringConstraints(min_length=1, max_length=128)] | None,
+        Annotated[str, StringConstraints(min_length=1, max_length=MAX_TEXT_LENGTH)] | None,
         Field(description="Goes along into logs and frames."),
     ] = None
     ordered: Annotated[
@@ -309,9 +306,9 @@ class DirectEnvelope(_Strict):
 
     id: MessageId | None = None
     recipient: DirectRecipient
-    type: Annotated[str, StringConstraints(min_length=1, max_length=128)] = "message"
+    type: Annotated[str, StringConstraints(min_length=1, max_length=MAX_TEXT_LENGTH)] = "message"
     payload: JsonValue
-    correlation_id: Annotated[str, StringConstraints(min_length=1, max_length=128)] | None = None
+    correlation_id: Annotated[str, StringConstraints(min_length=1, max_length=MAX_TEXT_LENGTH)] | None = None
     traceparent: Annotated[str, StringConstraints(pattern=_TRACEPARENT)] | None = None
     sequence: Annotated[int, Field(ge=0), WHOLE] | None = None
     is_final: bool | None = None

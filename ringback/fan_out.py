@@ -3,7 +3,6 @@
 The JSON form is camelCase, and unknown fields are refused, as in `ringback.envelope`.
 """
 
-import hashlib
 from typing import Annotated, Any, Self
 
 from pydantic import AliasChoices, ConfigDict, Field, JsonValue, StringConstraints, ValidationError, model_validator
@@ -11,7 +10,6 @@ from pydantic import AliasChoices, ConfigDict, Field, JsonValue, StringConstrain
 from ringback.envelope import (
     _PRINTABLE,
     _TRACEPARENT,
-    MAX_TTL_SECONDS,
     WHOLE,
     Context,
     ContextId,
@@ -22,13 +20,17 @@ from ringback.envelope import (
     _Strict,
     plainly,
 )
+from ringback.limits import (
+    MAX_ATTRIBUTES,
+    MAX_FAN_OUT_ID_LENGTH,
+    MAX_TEXT_LENGTH,
+    MAX_TTL_SECONDS,
+)
+from ringback.limits import MAX_USERS as MAX_USERS
+from ringback.plain_fan_out import personal_id as personal_id
 
-MAX_ID_LENGTH = 100
-MAX_USERS = 10_000
-MAX_ATTRIBUTES = 10
-
-FanOutId = Annotated[str, StringConstraints(pattern=_PRINTABLE, max_length=MAX_ID_LENGTH)]
-AttributeName = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+FanOutId = Annotated[str, StringConstraints(pattern=_PRINTABLE, max_length=MAX_FAN_OUT_ID_LENGTH)]
+AttributeName = Annotated[str, StringConstraints(min_length=1, max_length=MAX_TEXT_LENGTH)]
 AttributeValue = Annotated[str, StringConstraints(max_length=1024)] | bool | int | float
 AttributeValues = Annotated[list[AttributeValue], Field(min_length=1, max_length=100)]
 
@@ -131,13 +133,13 @@ class FanOutMessage(_Strict):
 
     type: Annotated[
         str,
-        StringConstraints(min_length=1, max_length=128),
+        StringConstraints(min_length=1, max_length=MAX_TEXT_LENGTH),
         Field(validation_alias=AliasChoices("type", "messageType")),
     ] = "message"
     payload: JsonValue
     expires_at: Timestamp | None = None
     ttl_seconds: Annotated[int, Field(ge=1, le=MAX_TTL_SECONDS), WHOLE] | None = None
-    correlation_id: Annotated[str, StringConstraints(min_length=1, max_length=128)] | None = None
+    correlation_id: Annotated[str, StringConstraints(min_length=1, max_length=MAX_TEXT_LENGTH)] | None = None
     retry: RetryPolicy | None = None
     traceparent: Annotated[str, StringConstraints(pattern=_TRACEPARENT)] | None = None
 
@@ -171,11 +173,6 @@ class FanOut(_Strict):
         if self.message.retry is not None and not self.durable:
             raise ValueError("give message.retry with durable only: nothing else waits")
         return self
-
-
-def personal_id(fan_out_id: str, user: str) -> str:
-    """The id of the message that one person gets: the fan-out's, and 16 digits that are theirs."""
-    return f"{fan_out_id}-{hashlib.sha256(user.encode()).hexdigest()[:16]}"
 
 
 def describe(error: ValidationError) -> str:

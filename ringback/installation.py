@@ -3,13 +3,12 @@
 import json
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self
 
-import boto3
 import botocore.session
 from botocore.config import Config
 from botocore.exceptions import ClientError
@@ -18,14 +17,13 @@ from ringback import aws
 from ringback.errors import NotInstalled
 
 if TYPE_CHECKING:
+    import boto3
     from mypy_boto3_apigatewaymanagementapi import ApiGatewayManagementApiClient
     from mypy_boto3_cloudformation import CloudFormationClient
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_stepfunctions import SFNClient
-
-T = TypeVar("T")
 
 DEFAULT_STACK = "Ringback-dev"
 DEFAULT_LOCAL_FILE = Path("build/local.json")
@@ -68,13 +66,14 @@ _NO_SUCH_STACK = re.compile(r"does not exist")
 class Clients:
     """boto3's clients for one region of one account, or for the local stack. Each is made once, when asked for.
 
+    ``session`` is boto3's, or botocore's, which makes the same clients and is imported in half the time.
     ``sending_seconds`` is for how long one call that sends is waited for: no less than it may take, unless the caller
     has no more time itself.
     """
 
     def __init__(
         self,
-        session: boto3.Session,
+        session: "boto3.Session | botocore.session.Session",
         *,
         region: str | None = None,
         endpoint_url: str | None = None,
@@ -98,8 +97,12 @@ class Clients:
         Raises:
             NotAuthenticated: there is no such profile.
         """
+        session = botocore.session.Session(profile=profile)
         with aws.translated():
-            return cls(boto3.Session(region_name=region, profile_name=profile), sending_seconds=sending_seconds)
+            session.get_scoped_config()  # where it is seen that there is no such profile
+        if region is not None:
+            session.set_config_variable("region", region)
+        return cls(session, sending_seconds=sending_seconds)
 
     @classmethod
     def of_local(cls, endpoint_url: str) -> Self:
@@ -125,52 +128,55 @@ class Clients:
     @property
     def stepfunctions(self) -> "SFNClient":
         """For runs."""
-        return self._once("stepfunctions", lambda: self.session.client("stepfunctions", **self._options()))
+        client: SFNClient = self._client("stepfunctions")
+        return client
 
     @property
     def sqs(self) -> "SQSClient":
         """For dead letters."""
-        return self._once("sqs", lambda: self.session.client("sqs", **self._options(_LONG_POLLING)))
+        client: SQSClient = self._client("sqs", _LONG_POLLING)
+        return client
 
     @property
     def dynamodb(self) -> "DynamoDBClient":
         """For connections."""
-        return self._once("dynamodb", lambda: self.session.client("dynamodb", **self._options()))
+        client: DynamoDBClient = self._client("dynamodb")
+        return client
 
     @property
     def functions(self) -> "LambdaClient":
         """For sending: asks once and waits for long."""
-        options = self._options(_ACCEPT_CONFIG.merge(Config(read_timeout=self.sending_seconds)))
-        return self._once("lambda", lambda: self.session.client("lambda", **options))
+        client: LambdaClient = self._client("lambda", _ACCEPT_CONFIG.merge(Config(read_timeout=self.sending_seconds)))
+        return client
 
     @property
     def cloudformation(self) -> "CloudFormationClient":
         """For the outputs."""
-        return self._once("cloudformation", lambda: self.session.client("cloudformation", **self._options()))
+        client: CloudFormationClient = self._client("cloudformation")
+        return client
 
     def management_api(self, endpoint: str) -> "ApiGatewayManagementApiClient":
         """For the connections of a WebSocket API."""
-        options = self._options() | {"endpoint_url": endpoint}
-        return self._once(endpoint, lambda: self.session.client("apigatewaymanagementapi", **options))
+        client: ApiGatewayManagementApiClient = self._client("apigatewaymanagementapi", endpoint_url=endpoint)
+        return client
 
     def other(self, service: str) -> Any:
         """Any other client, by boto3's name of the service."""
-        make: Any = self.session.client
-        return self._once(service, lambda: make(service, **self._options()))
+        return self._client(service)
 
-    def _options(self, config: Config | None = None) -> Any:
-        return {
-            "region_name": self._region,
-            "endpoint_url": self.endpoint_url,
-            "config": self._config.merge(config) if config else self._config,
-        }
-
-    def _once(self, name: str, make: Callable[[], T]) -> T:
-        with self._making, aws.translated():  # boto3's session is not for many threads
+    def _client(self, service: str, config: Config | None = None, *, endpoint_url: str | None = None) -> Any:
+        session: Any = self.session
+        make = session.create_client if isinstance(session, botocore.session.Session) else session.client
+        name = endpoint_url or service
+        with self._making, aws.translated():  # a session is not for many threads
             if name not in self._made:
-                self._made[name] = make()
-            client: T = self._made[name]
-        return client
+                self._made[name] = make(
+                    service,
+                    region_name=self._region,
+                    endpoint_url=endpoint_url or self.endpoint_url,
+                    config=self._config.merge(config) if config else self._config,
+                )
+            return self._made[name]
 
 
 @dataclass(frozen=True)
@@ -258,14 +264,11 @@ def read_outputs(clients: Clients, stack_name: str) -> dict[str, str]:
     return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
 
 
-def _isolated_session() -> boto3.Session:
-    core = botocore.session.Session()
-    nothing = {name: (None, None, *rest) for name, (_file, _variable, *rest) in core.SESSION_VARIABLES.items()}
+def _isolated_session() -> botocore.session.Session:
+    session = botocore.session.Session()
+    nothing = {name: (None, None, *rest) for name, (_file, _variable, *rest) in session.SESSION_VARIABLES.items()}
     no_files = dict.fromkeys(("config_file", "credentials_file"), (None, None, os.devnull, None))
-    core.session_var_map.update(nothing | no_files)
-    return boto3.Session(
-        aws_access_key_id="local",
-        aws_secret_access_key="local",  # noqa: S106 - no secret: nobody checks it
-        region_name=_LOCAL_REGION,
-        botocore_session=core,
-    )
+    session.session_var_map.update(nothing | no_files)
+    session.set_config_variable("region", _LOCAL_REGION)
+    session.set_credentials("local", "local")  # no secret: nobody checks it
+    return session

@@ -9,6 +9,9 @@ import json
 import re
 from typing import Any
 
+SKIPPED = "ringback.skipped"
+"""The type of the message that stands for one that was not delivered."""
+
 # What Step Functions takes as a name and CloudWatch Logs as part of one, with room for the suffix of a redrive.
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,74}")
 _REDRIVE = re.compile(r"(?P<first>.+)-r(?P<number>[1-9][0-9]{0,3})")
@@ -57,3 +60,8 @@ def identity(message: Any) -> str:
     if isinstance(message, dict):
         message = {name: value for name, value in message.items() if name not in _NOT_THE_MESSAGE}
     return json.dumps(message, sort_keys=True)  # as text: in Python, true is 1
+
+
+def same_message(one_json: str, other_json: str) -> bool:
+    """Whether two envelopes are one message."""
+    return identity(json.loads(one_json)) == identity(json.loads(other_json))

@@ -15,9 +15,9 @@ from pydantic.config import JsonDict
 from pydantic.json_schema import SkipJsonSchema
 
 from ringback.envelope import Timestamp
+from ringback.names import SKIPPED
 
 MAX_IDS_PER_ACKNOWLEDGEMENT = 100
-SKIPPED = "ringback.skipped"
 
 
 def _printable(text: str) -> str:

@@ -8,14 +8,11 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Any, Literal, Self, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, get_args
 
 from botocore.exceptions import HTTPClientError
-from pydantic import ValidationError
 
-from ringback import aws, envelope, runs
-from ringback.envelope import Envelope, Recipient, describe
+from ringback import aws, plain, runs
 from ringback.errors import (
     IdConflict,
     InvalidMessage,
@@ -26,8 +23,12 @@ from ringback.errors import (
     Unavailable,
     Undelivered,
 )
+from ringback.forms import to_camel, written
 from ringback.installation import Installation
 from ringback.status import ARRIVED, MessageStatus, read_status
+
+if TYPE_CHECKING:
+    from ringback.envelope import Envelope
 
 Status = Literal["delivered", "started", "duplicate", "missed", "conflict", "invalid", "unavailable"]
 ACCEPTED: frozenset[Status] = frozenset({"delivered", "started", "duplicate"})
@@ -44,10 +45,10 @@ _SHORTEST_POLL_SECONDS = 0.5
 _LONGEST_POLL_SECONDS = 5.0
 # Step Functions may be so late to say that a run has started, or has ended.
 _SEEN_LATE_SECONDS = 5.0
+_NESTED = frozenset({"recipient", "payload", "retry"})
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(NamedTuple):
     """What Ringback answered to a message that it accepted, or that was not durable.
 
     ``status`` is `delivered` (posted at the first attempt), `started` (a run, ``execution_arn``, carries it),
@@ -61,8 +62,7 @@ class Receipt:
     execution_arn: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(NamedTuple):
     """What became of handing over one of many messages.
 
     ``number`` counts from 1, in the order in which they were given. ``status`` is one of a `Receipt`'s, or `conflict`
@@ -87,12 +87,12 @@ class Result:
         return not self.accepted and self.status != "missed"
 
 
-@dataclass(slots=True)
 class Summary:
-    """What became of many messages: how many had each status, and the first thousand that failed."""
+    """What became of many messages: how many had each status (`counts`), and the first thousand `failures`."""
 
-    counts: Counter[Status] = field(default_factory=Counter)
-    failures: list[Result] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.counts: Counter[Status] = Counter()
+        self.failures: list[Result] = []
 
     @property
     def total(self) -> int:
@@ -121,26 +121,60 @@ class Summary:
             self.failures.append(result)
 
 
-def make_envelope(message: Envelope | Mapping[str, Any] | None = None, /, **fields: Any) -> Envelope:
+def make_envelope(message: "Envelope | Mapping[str, Any] | None" = None, /, **fields: Any) -> "Envelope":
     """An envelope with an id, from an envelope, its JSON form, or its fields by their Python names.
 
     Raises:
         InvalidMessage: what is wrong with it, field by field, without its values.
     """
+    from pydantic import ValidationError
+
+    from ringback.envelope import Envelope, describe, parse
+
     try:
         if message is None:
             made = Envelope.model_validate(fields)
         elif fields:
             raise TypeError("give an envelope or its fields, not both")
         else:
-            made = message if isinstance(message, Envelope) else envelope.parse(message)
+            made = message if isinstance(message, Envelope) else parse(message)
     except ValidationError as error:
         raise InvalidMessage(describe(error)) from None
     if made.id is None:
         made = made.model_copy(update={"id": str(uuid.uuid4())})
-    if len(to_json(made.payload)) > MAX_PAYLOAD_BYTES:
-        raise InvalidMessage(f"payload: at most {MAX_PAYLOAD_BYTES} bytes as JSON")
+    _require_room(made.payload)
     return made
+
+
+def _read(message: "Envelope | Mapping[str, Any]") -> plain.Envelope:
+    """The same without pydantic, if the message is plain JSON: a function that sends starts the sooner.
+
+    Raises:
+        InvalidMessage: what is wrong with it.
+    """
+    if type(message) is not dict:
+        return plain.of_model(make_envelope(message))
+    read = plain.read(message)
+    _require_room(read.payload)
+    return read if read.id is not None else read._replace(id=str(uuid.uuid4()))
+
+
+def _require_room(payload: Any) -> None:
+    if len(to_json(payload)) > MAX_PAYLOAD_BYTES:
+        raise InvalidMessage(f"payload: at most {MAX_PAYLOAD_BYTES} bytes as JSON")
+
+
+def _wire(message: plain.Envelope) -> dict[str, Any]:
+    """The JSON form. What is as it is by default is left out: a run knows the same message by the same JSON."""
+    given = {
+        to_camel(name): written(value)
+        for name, value in message._asdict().items()
+        if name not in _NESTED and value != plain.Envelope._field_defaults.get(name)
+    }
+    wire = {"recipient": message.recipient.to_wire(), **given, "payload": message.payload}
+    if message.retry is not None:
+        wire["retry"] = message.retry.to_wire()
+    return wire
 
 
 def to_json(value: Any) -> bytes:
@@ -183,7 +217,7 @@ class Publisher:
         """For the stack that `make up` runs on this machine."""
         return cls(Installation.local())
 
-    def publish(self, message: Envelope | Mapping[str, Any] | None = None, /, **fields: Any) -> Receipt:
+    def publish(self, message: "Envelope | Mapping[str, Any] | None" = None, /, **fields: Any) -> Receipt:
         """Hand over one message: an `Envelope`, its JSON form, or its fields, as in
         ``publish(recipient=Recipient(…), payload={"text": "Hello"}, ttl_seconds=3600)``.
 
@@ -196,9 +230,11 @@ class Publisher:
                 again under the same id.
             AccessDenied, NotAuthenticated, NotInstalled: this caller cannot send here.
         """
-        made = make_envelope(message, **fields)
-        (result,) = self._hand_over([_Item.of(1, made)])
-        message_id = str(made.id)
+        if message is None or fields:
+            message = make_envelope(message, **fields)
+        item = _Item.of(1, _read(message))
+        (result,) = self._hand_over([item])
+        message_id = str(item.id)
         if result.status == "conflict":
             raise IdConflict(message_id, result.detail)
         if result.status == "invalid":
@@ -211,7 +247,7 @@ class Publisher:
 
     def publish_many(
         self,
-        messages: Iterable[Envelope | Mapping[str, Any]],
+        messages: "Iterable[Envelope | Mapping[str, Any]]",
         *,
         on_progress: Callable[[Summary], None] | None = None,
         on_result: Callable[[Result], None] | None = None,
@@ -238,7 +274,7 @@ class Publisher:
         return summary
 
     def publish_each(
-        self, messages: Iterable[Envelope | Mapping[str, Any]], *, concurrency: int = 8
+        self, messages: "Iterable[Envelope | Mapping[str, Any]]", *, concurrency: int = 8
     ) -> Iterator[Result]:
         """As `publish_many`, one result after the other; what is not asked for is not sent."""
         for results in self._publish(messages, concurrency):
@@ -309,11 +345,11 @@ class Publisher:
             self._sleep(min(pause_seconds, left))
             pause_seconds = min(2 * pause_seconds, _LONGEST_POLL_SECONDS)
 
-    def _publish(self, messages: Iterable[Envelope | Mapping[str, Any]], concurrency: int) -> Iterator[list[Result]]:
+    def _publish(self, messages: "Iterable[Envelope | Mapping[str, Any]]", concurrency: int) -> Iterator[list[Result]]:
         if concurrency < 1:
             raise ValueError("concurrency: at least 1")
         under_way: deque[tuple[_Chunk, Future[list[Result]]]] = deque()
-        failed_recipients: set[Recipient] = set()
+        failed_recipients: set[plain.Recipient] = set()
 
         def settle() -> list[Result]:
             chunk, future = under_way.popleft()
@@ -343,7 +379,7 @@ class Publisher:
                     future.cancel()
 
     def _hand_over(
-        self, items: "list[_Item]", blocked: "set[Recipient] | frozenset[Recipient]" = frozenset()
+        self, items: "list[_Item]", blocked: "set[plain.Recipient] | frozenset[plain.Recipient]" = frozenset()
     ) -> list[Result]:
         """Send these messages in one call, and those that were not taken again, until they are or patience ends."""
         results = {item.number: item.refused for item in items if item.refused}
@@ -390,29 +426,26 @@ class Publisher:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class _Item:
+class _Item(NamedTuple):
     """One message, ready to be sent; or refused before."""
 
     number: int
     id: str | None
     body: bytes = b""
-    orders: Recipient | None = None
+    orders: plain.Recipient | None = None
     durable: bool = True
     refused: Result | None = None
 
     @classmethod
-    def of(cls, number: int, made: Envelope) -> Self:
-        # A payload may be null, and what is not given must not stand there as if it were.
-        body = made.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-        return cls(number, made.id, to_json(body), made.recipient if made.ordered else None, made.durable)
+    def of(cls, number: int, made: plain.Envelope) -> Self:
+        return cls(number, made.id, to_json(_wire(made)), made.recipient if made.ordered else None, made.durable)
 
     @classmethod
-    def read(cls, number: int, message: Envelope | Mapping[str, Any]) -> Self:
+    def read(cls, number: int, message: "Envelope | Mapping[str, Any]") -> Self:
         try:
-            return cls.of(number, make_envelope(message))
+            return cls.of(number, _read(message))
         except InvalidMessage as error:
-            given = message.id if isinstance(message, Envelope) else message.get("id")
+            given = message.get("id") if isinstance(message, Mapping) else message.id
             message_id = given if isinstance(given, str) else None
             return cls(number, message_id, refused=Result(number, message_id, "invalid", detail=str(error)))
 
@@ -422,13 +455,13 @@ class _Item:
         return Result(self.number, self.id, given["status"], given.get("executionArn"), given.get("detail"))
 
 
-@dataclass(slots=True)
 class _Chunk:
     """What goes into one call."""
 
-    items: list[_Item] = field(default_factory=list)
-    bytes: int = 0
-    recipients_in_order: set[Recipient] = field(default_factory=set)
+    def __init__(self) -> None:
+        self.items: list[_Item] = []
+        self.bytes = 0
+        self.recipients_in_order: set[plain.Recipient] = set()
 
     def has_room_for(self, item: _Item) -> bool:
         return len(self.items) < MAX_MESSAGES_A_CALL and self.bytes + len(item.body) + 1 <= MAX_BYTES_A_CALL
@@ -440,7 +473,7 @@ class _Chunk:
             self.recipients_in_order.add(item.orders)
 
 
-def _chunks(messages: Iterable[Envelope | Mapping[str, Any]]) -> Iterator[_Chunk]:
+def _chunks(messages: "Iterable[Envelope | Mapping[str, Any]]") -> Iterator[_Chunk]:
     chunk = _Chunk()
     for number, message in enumerate(messages, start=1):
         item = _Item.read(number, message)

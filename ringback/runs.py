@@ -3,9 +3,8 @@
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from botocore.exceptions import ClientError
 
@@ -20,8 +19,7 @@ CANCELLED = "Cancelled"
 """The error with which a cancelled run ends."""
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(NamedTuple):
     """One run, as Step Functions describes it: ``status`` is RUNNING, SUCCEEDED, FAILED, TIMED_OUT or ABORTED."""
 
     arn: str

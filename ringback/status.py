@@ -3,15 +3,11 @@
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict
-from pydantic.alias_generators import to_camel
-
 from ringback import aws, runs
-from ringback.envelope import Timestamp
+from ringback.forms import Form
 from ringback.runs import Run
 
 if TYPE_CHECKING:
@@ -30,7 +26,7 @@ _WAITS: Mapping[str, Literal["reconnect", "acknowledgement"]] = {
 _WAITS_OUT_A_FAILURE = "Wait Out The Failure"
 
 
-class MessageStatus(BaseModel):
+class MessageStatus(Form):
     """What became of a message; its JSON form is camelCase, with times in UTC as RFC 3339.
 
     ``attempts`` counts those that were begun; ``accepted_at`` is when the newest run started. While it waits,
@@ -39,16 +35,14 @@ class MessageStatus(BaseModel):
     cancelled or dead-lettered.
     """
 
-    model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True)
-
     id: str
     state: State
     attempts: int
-    accepted_at: Timestamp
+    accepted_at: datetime
     waiting_for: Literal["reconnect", "acknowledgement"] | None = None
-    waiting_since: Timestamp | None = None
-    next_attempt_at: Timestamp | None = None
-    ended_at: Timestamp | None = None
+    waiting_since: datetime | None = None
+    next_attempt_at: datetime | None = None
+    ended_at: datetime | None = None
     reason: str | None = None
     cause: str | None = None
     execution_arn: str
@@ -112,15 +106,15 @@ def console_url(execution_arn: str) -> str:
     return f"https://{region}.{domain}/states/home?region={region}#/v2/executions/details/{execution_arn}"
 
 
-@dataclass(slots=True)
 class Progress:
     """How far a run has come: the state it is in, since when, and until when at most."""
 
-    state: str = ""
-    since: datetime | None = None
-    until: datetime | None = None
-    _attempt: int | None = None
-    _waits_entered: int = 0
+    def __init__(self) -> None:
+        self.state = ""
+        self.since: datetime | None = None
+        self.until: datetime | None = None
+        self._attempt: int | None = None
+        self._waits_entered = 0
 
     @classmethod
     def read_back(cls, newest_first: Iterable[Mapping[str, Any]]) -> Self:

@@ -9,7 +9,7 @@ from typing import Any
 
 from lambdas.core.delivery import Attempt, Waiting
 from lambdas.core.model import Callback, Connection, Message
-from ringback.envelope import Recipient
+from ringback.plain import Recipient
 
 NOW = datetime(2030, 1, 31, 12, tzinfo=UTC)
 DOMAIN = "abcdefabcd.execute-api.eu-central-1.amazonaws.com"
@@ -213,7 +213,7 @@ def presence_event(what: str, to: Recipient, connection_id: str = "Sm9tZQ=") -> 
         "time": at,
         "region": "eu-central-1",
         "resources": [],
-        "detail": {**to.model_dump(by_alias=True), "connectionId": connection_id, "at": at},
+        "detail": {**to.to_wire(), "connectionId": connection_id, "at": at},
     }
 
 

@@ -3,7 +3,7 @@
 The people: Ana, a customer; Bo and Cy, who are agents; Dan, another customer. The time: noon, as everywhere.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from lambdas.chat.core import rules
@@ -17,7 +17,7 @@ LIMITS = rules.Limits(
     max_wait_seconds=600, idle_seconds=900, agent_away_seconds=60, rating_seconds=86_400, messages_per_minute=60
 )
 # For a test that has hundreds of messages come at once.
-TALKATIVE = replace(LIMITS, messages_per_minute=6_000)
+TALKATIVE = LIMITS._replace(messages_per_minute=6_000)
 
 
 def later(seconds: float) -> datetime:

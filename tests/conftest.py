@@ -32,9 +32,9 @@ hypothesis.settings.load_profile("ringback")
 @pytest.fixture(autouse=True)
 def fresh_clients(monkeypatch: pytest.MonkeyPatch) -> None:
     """A client knows the endpoint and the mock that were there when it was made."""
-    from lambdas.adapters import aws
-    from lambdas.chat.adapters import aws as aws_of_the_chat
+    from lambdas import clients
+    from lambdas.chat.adapters import aws
 
-    monkeypatch.setattr(aws, "_made", {})
-    aws.session.cache_clear()
-    monkeypatch.setattr(aws_of_the_chat, "_made", {})
+    monkeypatch.setattr(clients, "_made", {})
+    clients.session.cache_clear()
+    aws.ringback.cache_clear()

@@ -2,16 +2,16 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 from lambdas.core.errors import InvalidMessage, ServiceUnavailable, StoreUnavailable
-from lambdas.core.intake import same_message
 from lambdas.core.model import Callback, Connection
 from lambdas.core.ports import Address, Numbered, Page, Post, PostResult, Start
-from ringback.envelope import Recipient
-from ringback.fan_out import Conversation
+from ringback.names import same_message
+from ringback.plain import Recipient
+from ringback.plain_fan_out import Conversation
 from tests.builders import NOW, connection
 
 
@@ -67,12 +67,12 @@ class FakeConnections(_Store):
         self._reach("mark_stale")
         row = self.rows.get((recipient, connection_id))
         if row and row.stale_since is None:
-            self.rows[recipient, connection_id] = replace(row, stale_since=since)
+            self.rows[recipient, connection_id] = row._replace(stale_since=since)
 
     def mark_active(self, recipient: Recipient, connection_id: str) -> None:
         self._reach("mark_active")
         if row := self.rows.get((recipient, connection_id)):
-            self.rows[recipient, connection_id] = replace(row, stale_since=None)
+            self.rows[recipient, connection_id] = row._replace(stale_since=None)
 
 
 @dataclass
@@ -263,7 +263,7 @@ class FakePoster:
     def post(self, posts: Sequence[Post]) -> list[PostResult]:
         self.rounds.append([post.connection_id for post in posts])
         return [
-            self.sockets.post(replace(connection(post.connection_id), endpoint=post.endpoint), post.frame)
+            self.sockets.post(connection(post.connection_id)._replace(endpoint=post.endpoint), post.frame)
             for post in posts
         ]
 

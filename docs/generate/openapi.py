@@ -4,6 +4,7 @@ from typing import Any
 
 from docs.generate import schemas
 from lambdas.chat.routes import openapi as chat
+from lambdas.openapi import model_of
 from lambdas.routes.openapi import openapi
 from ringback.connections import ConnectionStatus
 from ringback.envelope import Envelope
@@ -20,8 +21,8 @@ def document() -> dict[str, Any]:
         {
             Envelope: "validation",
             FanOut: "validation",
-            MessageStatus: "serialization",
-            ConnectionStatus: "serialization",
+            model_of(MessageStatus): "serialization",
+            model_of(ConnectionStatus): "serialization",
         }
     )
     return described

@@ -9,6 +9,7 @@ from pydantic.alias_generators import to_camel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, models_json_schema
 from pydantic_core import core_schema
 
+from lambdas.openapi import model_of
 from ringback.envelope import DirectEnvelope, Envelope
 from ringback.fan_out import FanOut
 from ringback.protocol import FrameFromClient, FrameToClient
@@ -32,7 +33,7 @@ def documents() -> dict[str, dict[str, Any]]:
         "fan-out": _document("Fan-out", FanOut),
         "frame-from-client": _document("Frame from a client", FrameFromClient),
         "frame-to-client": _document("Frame to a client", FrameToClient),
-        "message-status": _document("Message status", MessageStatus, "serialization"),
+        "message-status": _document("Message status", model_of(MessageStatus), "serialization"),
         "post-once-answer": _document("Answer of postOnce", PostOnceAnswer),
         "post-once-request": _document("Request of postOnce", DirectEnvelope),
     }

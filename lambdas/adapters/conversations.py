@@ -4,15 +4,14 @@ It holds the connections whose token was allowed into their conversation, and no
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lambdas.adapters import aws
-from lambdas.adapters.tables import connection_from_item
+from lambdas.adapters.rows import connection_from_item
 from lambdas.core.errors import StoreUnavailable
 from lambdas.core.model import Connection
 from lambdas.core.ports import Page
-from ringback.fan_out import Conversation
+from ringback.plain_fan_out import Conversation
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import QueryOutputTypeDef
@@ -22,11 +21,11 @@ _USER = "user#"
 _FIRST_CHARACTER = "!"  # of those that a user can have: nothing sorts between a user and this behind it
 
 
-@dataclass(frozen=True)
 class ConversationIndex:
     """`lambdas.core.ports.Conversations` on DynamoDB."""
 
-    table_name: str
+    def __init__(self, table_name: str) -> None:
+        self.table_name = table_name
 
     def pages(self, conversation: Conversation, *, size: int) -> Iterator[Page]:
         """Cut a conversation into pages of about this many connections. All connections of a user are in one page."""

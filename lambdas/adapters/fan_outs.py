@@ -1,7 +1,6 @@
 """The fan-outs in Step Functions."""
 
 import json
-from dataclasses import dataclass
 
 from botocore.exceptions import ClientError
 
@@ -11,11 +10,11 @@ from lambdas.core.ports import Start
 from ringback.names import identity, run_arn
 
 
-@dataclass(frozen=True)
 class FanOutMachine:
     """The machine that carries one message to many people."""
 
-    arn: str
+    def __init__(self, arn: str) -> None:
+        self.arn = arn
 
     def execution_arn(self, name: str) -> str:
         """The ARN of the run with this name."""

@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from lambdas.adapters import aws
 from lambdas.core.errors import ServiceUnavailable
 from lambdas.core.presence import Change
+
+aws.ahead(aws.events)
 
 SOURCE = "ringback"
 _EVENTS_A_CALL = 10  # EventBridge's own
@@ -20,11 +21,11 @@ class Untold(NamedTuple):
     reason: str
 
 
-@dataclass(frozen=True)
 class MessageBus:
     """A bus of EventBridge."""
 
-    name: str
+    def __init__(self, name: str) -> None:
+        self.name = name
 
     def tell(self, changes: Sequence[Change]) -> Untold | None:
         """Put an event for each change, in their order; None if the bus took them all.

@@ -3,7 +3,6 @@
 import json
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from lambdas.adapters import aws
@@ -12,11 +11,11 @@ SOON_SECONDS = (5, 20)
 _MESSAGES_A_CALL = 10  # SQS's own
 
 
-@dataclass(frozen=True)
 class IngestQueue:
     """The queue that messages by topic and bus come in through."""
 
-    url: str
+    def __init__(self, url: str) -> None:
+        self.url = url
 
     def bring_again_soon(self, receipt_handles: Sequence[str]) -> None:
         """Have these messages come again after 5 to 20 seconds, each at a time of its own, instead of after the
@@ -36,11 +35,11 @@ class IngestQueue:
                 )
 
 
-@dataclass(frozen=True)
 class DeadLetterQueue:
     """`lambdas.core.ports.DeadLetters` on SQS."""
 
-    url: str
+    def __init__(self, url: str) -> None:
+        self.url = url
 
     def put(self, letter: dict[str, Any]) -> None:
         """Keep a dead letter."""
@@ -48,11 +47,11 @@ class DeadLetterQueue:
             aws.sqs().send_message(QueueUrl=self.url, MessageBody=json.dumps(letter, ensure_ascii=False))
 
 
-@dataclass(frozen=True)
 class IngestDeadLetterQueue:
     """`lambdas.core.ports.RejectedMessages` on SQS."""
 
-    url: str
+    def __init__(self, url: str) -> None:
+        self.url = url
 
     def put(self, body: str, reason: str) -> None:
         """Keep the body as it came, with the reason as an attribute."""

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -10,9 +9,9 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from lambdas.adapters import aws
-from lambdas.core.intake import same_message
+from lambdas.core.errors import Throttled
 from lambdas.core.ports import Start
-from ringback.names import run_arn
+from ringback.names import run_arn, same_message
 
 _UNDELIVERED = frozenset({"FAILED", "TIMED_OUT", "ABORTED"})
 # How long after the start of a run its own start may be answered.
@@ -24,23 +23,34 @@ _CLOSED = frozenset({"TaskTimedOut", "TaskDoesNotExist", "InvalidToken"})
 class WaitingRuns:
     """`lambdas.core.ports.TaskTokens` on Step Functions."""
 
+    def __init__(self, *, tries_again: bool = True) -> None:
+        """Complete runs; what fails is tried again once, unless the caller does that."""
+        self._tries_again = tries_again
+
     def succeed(self, task_token: str, output: dict[str, Any]) -> bool:
-        """Let the run go on with this output; False if it no longer waits on this token."""
+        """Let the run go on with this output; False if it no longer waits on this token.
+
+        Raises:
+            Throttled: Step Functions takes no more a second.
+        """
+        client = aws.step_functions(tries_again=self._tries_again)
         with aws.translated():
             try:
-                aws.step_functions().send_task_success(taskToken=task_token, output=json.dumps(output))
+                client.send_task_success(taskToken=task_token, output=json.dumps(output))
             except ClientError as error:
                 if aws.code(error) in _CLOSED:
                     return False
+                if aws.code(error) == "ThrottlingException":
+                    raise Throttled(f"{error.operation_name}: {aws.code(error)}") from None
                 raise
         return True
 
 
-@dataclass(frozen=True)
 class DeliveryMachine:
     """`lambdas.core.ports.Deliveries` on Step Functions."""
 
-    arn: str
+    def __init__(self, arn: str) -> None:
+        self.arn = arn
 
     def start(self, name: str, envelope_json: str) -> Start:
         """Start a run; if the name is taken, say whether it is by the same message."""

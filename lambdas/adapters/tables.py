@@ -13,27 +13,29 @@ import json
 import random
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 from lambdas.adapters import aws
+from lambdas.adapters.rows import connection_from_item, moment
 from lambdas.core.errors import StoreUnavailable
 from lambdas.core.model import Callback, Connection
 from lambdas.core.ports import Numbered
-from ringback.envelope import Recipient
+from ringback.plain import Recipient
+
+aws.ahead(aws.dynamodb)  # whoever imports this asks a table
 
 # Before each try to take the next number, up to so long; who fails to the end is called again by the run or the queue.
 _PAUSES_SECONDS = (0, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8, 0.8)
 
 
-@dataclass(frozen=True)
 class ConnectionTable:
     """`lambdas.core.ports.ConnectionStore` on DynamoDB."""
 
-    name: str
+    def __init__(self, name: str) -> None:
+        self.name = name
 
     def put(self, connection: Connection) -> None:
         """Store a connection; storing it again changes nothing."""
@@ -85,11 +87,11 @@ class ConnectionTable:
         return [connection_from_item(item) for item in _query(self.name, user, "context", prefix)]
 
 
-@dataclass(frozen=True)
 class CallbackTable:
     """`lambdas.core.ports.CallbackStore` on DynamoDB."""
 
-    name: str
+    def __init__(self, name: str) -> None:
+        self.name = name
 
     def park_for_reconnect(self, callback: Callback) -> bool:
         """Store a callback that the recipient's next connection completes; False if the run's later one is there."""
@@ -141,7 +143,7 @@ class CallbackTable:
     def _put(self, callback: Callback, waits_for: str) -> bool:
         item = {
             **_callback_key(callback.recipient.user, waits_for),
-            "recipient": _text(callback.recipient.model_dump_json()),
+            "recipient": _text(callback.recipient.to_json()),
             "message_id": _text(callback.message_id),
             "execution_name": _text(callback.execution_name),
             "entry": {"N": str(callback.entry)},
@@ -182,11 +184,11 @@ class CallbackTable:
             )
 
 
-@dataclass(frozen=True)
 class SequenceTable:
     """`lambdas.core.ports.Sequences` on DynamoDB."""
 
-    name: str
+    def __init__(self, name: str) -> None:
+        self.name = name
 
     def number(self, recipient: Recipient, execution_name: str, *, until: datetime) -> Numbered:
         """The number of the message that this run carries; the next one if it has none yet."""
@@ -249,31 +251,6 @@ class SequenceTable:
         return True
 
 
-def connection_from_item(item: Mapping[str, Any]) -> Connection:
-    """Read a row of the connections table, from the table or from its stream."""
-    expires, stale = item.get("token_expires_at"), item.get("stale_since")
-    return Connection(
-        recipient=Recipient.model_validate_json(item["recipient"]["S"]),
-        connection_id=item["connection_id"]["S"],
-        endpoint=item["endpoint"]["S"],
-        connected_at=_moment(int(item["connected_at"]["N"]) / 1000),
-        expires_at=_moment(int(item["expiration_date"]["N"])),
-        token_expires_at=_moment(int(expires["N"])) if expires else None,
-        attributes={name: value["S"] for name, value in item["attributes"]["M"].items()}
-        if "attributes" in item
-        else {},
-        in_conversation="conversation" in item,
-        stale_since=_moment(int(stale["N"]) / 1000) if stale else None,
-    )
-
-
-def connection_named_by(key: Mapping[str, Any]) -> tuple[Recipient, str]:
-    """Whose connection has this key, and its id: all that the stream tells of a row that is gone."""
-    user = key["caller_id"]["S"].removeprefix("user#")
-    context, context_id, connection_id = key["context"]["S"].split("#", 2)  # none of the names has one in it
-    return Recipient(user=user, context=context, context_id=context_id), connection_id
-
-
 def _query(table_name: str, user: str, sort_key: str, prefix: str) -> Iterator[Mapping[str, Any]]:
     """Read one user's rows page by page; an empty prefix is all of them."""
     condition = "caller_id = :user"
@@ -302,7 +279,7 @@ def _query(table_name: str, user: str, sort_key: str, prefix: str) -> Iterator[M
 def _connection_item(connection: Connection) -> dict[str, Any]:
     item = {
         **_connection_key(connection.recipient, connection.connection_id),
-        "recipient": _text(connection.recipient.model_dump_json()),
+        "recipient": _text(connection.recipient.to_json()),
         "connection_id": _text(connection.connection_id),
         "endpoint": _text(connection.endpoint),
         "connected_at": _milliseconds(connection.connected_at),
@@ -319,14 +296,14 @@ def _connection_item(connection: Connection) -> dict[str, Any]:
 
 def _callback_from_item(item: Mapping[str, Any]) -> Callback:
     return Callback(
-        recipient=Recipient.model_validate_json(item["recipient"]["S"]),
+        recipient=Recipient.from_json(item["recipient"]["S"]),
         message_id=item["message_id"]["S"],
         execution_name=item["execution_name"]["S"],
         entry=int(item["entry"]["N"]),
         task_token=item["task_token"]["S"],
-        since=_moment(int(item["since"]["N"]) / 1000),
-        expires_at=_moment(int(item["expiration_date"]["N"])),
-        accepted_at=_moment(int(item["accepted_at"]["N"]) / 1000),
+        since=moment(int(item["since"]["N"]) / 1000),
+        expires_at=moment(int(item["expiration_date"]["N"])),
+        accepted_at=moment(int(item["accepted_at"]["N"]) / 1000),
         attempt=int(item["attempt"]["N"]),
         sequence=int(item["sequence"]["N"]) if "sequence" in item else None,
     )
@@ -371,7 +348,3 @@ def _milliseconds(moment: datetime) -> dict[str, str]:
 
 def _seconds(moment: datetime) -> dict[str, str]:
     return {"N": str(int(moment.timestamp()))}
-
-
-def _moment(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)

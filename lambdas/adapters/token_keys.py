@@ -9,9 +9,8 @@ import json
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 
@@ -40,13 +39,16 @@ _PUBLIC_KEY_ALGORITHMS: Final = frozenset(
 _LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(NamedTuple):
     """A key for one algorithm; without a key id it is tried on any token."""
 
     key_id: str | None
     algorithm: str
-    material: PyJWK | bytes = field(repr=False)
+    material: PyJWK | bytes
+
+    def __repr__(self) -> str:
+        """Leave the secret out."""
+        return f"Key({self.key_id!r}, {self.algorithm!r})"
 
     def fits(self, header: dict[str, Any]) -> bool:
         """Whether a token with this header can be signed with it. Nothing else in the header is ever looked at."""
@@ -210,7 +212,7 @@ def _secrets_manager() -> "SecretsManagerClient":
 
 
 def _secret_keys(arn: str, algorithms: tuple[str, ...]) -> list[Key]:
-    from lambdas.adapters import aws  # brings boto3
+    from lambdas.adapters import aws  # brings the SDK
 
     with aws.translated():
         answer = _secrets_manager().get_secret_value(SecretId=arn)

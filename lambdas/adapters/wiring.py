@@ -8,7 +8,7 @@ from lambdas import settings
 from lambdas.adapters.management_api import ManagementApi
 from lambdas.adapters.runs import DeliveryMachine
 from lambdas.adapters.tables import ConnectionTable, SequenceTable
-from lambdas.core.clock import SystemClock
+from lambdas.clock import SystemClock
 from lambdas.core.intake import Answer, Intake
 
 

@@ -7,8 +7,8 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from lambdas import settings
 from lambdas.adapters.management_api import ManagementApi
+from lambdas.clock import SystemClock
 from lambdas.core import direct
-from lambdas.core.clock import SystemClock
 from lambdas.core.errors import InvalidMessage
 from lambdas.observability import Metric, count, instrumented
 

@@ -2,7 +2,7 @@
 
 A customer starts a chat and waits, an agent accepts, they talk, one ends it, the customer rates. It uses only what any
 backend has of Ringback: the package `ringback`, its functions, its bus. Nothing here imports the rest of `lambdas/`,
-but for the plumbing at its top (settings, observability, problems).
+but for the plumbing at its top (settings, observability, clients, clock, routing, problems).
 
 How it holds together: a route decides by `core.rules` and writes the chat and an event of it, in one transaction. The
 table's stream brings every event, in order and until it is done, to `triggers.publish_events`, which pushes it to the

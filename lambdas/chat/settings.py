@@ -1,10 +1,9 @@
 """The environment of the chat's functions, as typed models; `lambdas.settings.load` reads them."""
 
-from dataclasses import dataclass
+from lambdas.settings import Settings
 
 
-@dataclass(frozen=True, kw_only=True)
-class Chats:
+class Chats(Settings):
     """Where the chats are, how long a row is kept, and what limits there are to a chat."""
 
     chats_table_name: str
@@ -16,36 +15,30 @@ class Chats:
     messages_per_minute: int
 
 
-@dataclass(frozen=True, kw_only=True)
 class Present(Chats):
     """And where Ringback's connections are: whether an agent is at the desk."""
 
     connections_table_name: str
 
 
-@dataclass(frozen=True, kw_only=True)
 class Telling(Chats):
     """And what takes Ringback's messages."""
 
     accept_function_name: str
 
 
-@dataclass(frozen=True, kw_only=True)
 class AwaitChange(Chats):
     """As for all."""
 
 
-@dataclass(frozen=True, kw_only=True)
 class SettleOverdue(Present):
     """And whether the agent is there."""
 
 
-@dataclass(frozen=True, kw_only=True)
 class NoticePresence(Present, Telling):
     """And both of these."""
 
 
-@dataclass(frozen=True, kw_only=True)
 class PublishEvents(Telling):
     """And how long a message lives, and which machine's runs are the chats'."""
 
@@ -53,7 +46,6 @@ class PublishEvents(Telling):
     chat_session_state_machine_arn: str
 
 
-@dataclass(frozen=True, kw_only=True)
 class ChatApi(Present, Telling):
     """And which claim makes somebody an agent."""
 

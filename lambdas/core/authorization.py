@@ -14,13 +14,12 @@ equal to those of `ringback.envelope`.
 import json
 import math
 import re
-import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, auto
 from ipaddress import IPv6Address, ip_address, ip_network
-from typing import Any, Final, NoReturn, Protocol
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple, NoReturn, Protocol
 
 from lambdas.core.errors import RingbackError
 from lambdas.settings import Authorizer
@@ -74,16 +73,18 @@ class TokenSource(Enum):
     SUBPROTOCOL = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(NamedTuple):
     """A token as it came, not yet verified."""
 
     source: TokenSource
-    text: str = field(repr=False)
+    text: str
+
+    def __repr__(self) -> str:
+        """Leave the secret out."""
+        return f"Token({self.source})"
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(NamedTuple):
     """What a connection is opened with. ``token_expires_at`` counts seconds since 1970, in UTC.
 
     ``attributes`` are what the token says of its bearer, ``left_out`` names the claims that are too large for one or
@@ -94,7 +95,7 @@ class Grant:
     context: str
     context_id: str
     token_expires_at: int
-    attributes: Mapping[str, str] = field(default_factory=dict, hash=False)
+    attributes: Mapping[str, str] = MappingProxyType({})
     in_conversation: bool = False
     left_out: tuple[str, ...] = ()
 
@@ -125,7 +126,7 @@ def authorize(event: Mapping[str, Any], settings: Authorizer, keys: TokenKeys, n
     context = _only(query.get("context", []))
     context_id = _only(query.get("contextId", []))
     if "contextId" not in query and settings.generate_context_id:
-        context_id = f"conv-{uuid.uuid4()}"
+        context_id = f"conv-{_uuid()}"
     rules = {
         "origin": origin_allowed(headers.get("origin", []), token.source, settings.allowed_origins),
         "network": network_allowed(event["requestContext"]["identity"].get("sourceIp"), settings.allowed_networks),
@@ -277,6 +278,12 @@ def attribute_text(value: object) -> str | None:
     if isinstance(value, float) and value.is_integer():
         return str(int(value))  # JSONata and some issuers know no other numbers
     return json.dumps(value) if isinstance(value, int | float) else None
+
+
+def _uuid() -> str:
+    import uuid  # looks at the platform when it is imported, and most stages make up no ids
+
+    return str(uuid.uuid4())
 
 
 def _headers(event: Mapping[str, Any]) -> dict[str, list[str]]:

@@ -1,12 +1,11 @@
 """The rules of a delivery: resolve, post, park, wake, acknowledge. One function for each thing a run does."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import islice
-from typing import Any, Self, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 from lambdas.core import presence
 from lambdas.core.errors import (
@@ -23,6 +22,7 @@ from lambdas.core.errors import (
 from lambdas.core.frames import message_frame
 from lambdas.core.model import Callback, Connection, Message, timestamp, utc
 from lambdas.core.ports import (
+    CALLS_AT_ONCE,
     CallbackStore,
     Clock,
     ConnectionStore,
@@ -32,21 +32,20 @@ from lambdas.core.ports import (
     Sockets,
     TaskTokens,
 )
-from ringback.envelope import MAX_ACK_TIMEOUT_SECONDS, Recipient
+from ringback.limits import MAX_ACK_TIMEOUT_SECONDS
+from ringback.plain import Recipient
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 POST_AGAIN_AFTER_SECONDS = (0.1, 0.2, 0.4, 0.8)
-CALLS_AT_ONCE = 16
 WAKES_A_ROUND = 128
 # What may still ask for a message's number when its life is over: the announcement that it was not delivered, the
 # acknowledgement that was waited for till the end, and a publisher who sends it again.
 NUMBER_OUTLIVES_MESSAGE = timedelta(days=2)
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(NamedTuple):
     """One attempt at a message: its number counts from 1 over the whole run."""
 
     message: Message
@@ -91,8 +90,7 @@ class Attempt:
         return [Connection.from_state(self.message.recipient, state) for state in task["connections"]]
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
+class Waiting(NamedTuple):
     """What a state that waits hands its function: the token, and which entry into the state it belongs to."""
 
     task_token: str
@@ -451,6 +449,8 @@ def at_once(call: Callable[[T], R], items: Sequence[T]) -> list[R]:
     """Make these calls at the same moment, as far as there are threads; the results are in the items' order."""
     if len(items) < 2:
         return [call(item) for item in items]
+    from concurrent.futures import ThreadPoolExecutor  # most have one connection, and need no threads
+
     with ThreadPoolExecutor(min(len(items), CALLS_AT_ONCE)) as pool:
         return list(pool.map(call, items))
 

@@ -1,27 +1,23 @@
 """A post to one connection that the caller knows: once, and without a run."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
-from typing import Any, Literal
-
-from pydantic import ValidationError
+from typing import Any, Literal, NamedTuple
 
 from lambdas.core.errors import InvalidMessage
 from lambdas.core.frames import direct_frame
 from lambdas.core.ports import Clock, PostResult, Sockets
-from ringback import envelope
+from ringback import errors, plain
 
 POST_AGAIN_AFTER_SECONDS = (0.1, 0.4)
 
 
-@dataclass(frozen=True, slots=True)
-class DirectPost:
+class DirectPost(NamedTuple):
     """A frame and where it goes. ``endpoint`` is the base URL of the management API that can post to it."""
 
     id: str
     connection_id: str
     endpoint: str
-    envelope: envelope.DirectEnvelope
+    envelope: plain.DirectEnvelope
 
 
 def read(value: Any, *, new_id: str, own_endpoint: str, allowed_endpoints: Collection[str]) -> DirectPost:
@@ -31,9 +27,9 @@ def read(value: Any, *, new_id: str, own_endpoint: str, allowed_endpoints: Colle
         InvalidMessage: what is wrong with it; an endpoint that the stage does not allow is.
     """
     try:
-        parsed = envelope.DirectEnvelope.model_validate(value, by_alias=True, by_name=False)
-    except ValidationError as error:
-        raise InvalidMessage(envelope.describe(error)) from None
+        parsed = plain.read_direct(value)
+    except errors.InvalidMessage as error:
+        raise InvalidMessage(str(error)) from None
     endpoint = parsed.recipient.endpoint or own_endpoint
     if endpoint != own_endpoint and endpoint not in allowed_endpoints:
         raise InvalidMessage(

@@ -5,25 +5,23 @@ without asking, executes no further state.
 """
 
 import json
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from lambdas.core.delivery import number_of
 from lambdas.core.errors import InvalidMessage, MessageExpired, ServiceUnavailable
 from lambdas.core.intake import Intake, Status, read
 from lambdas.core.model import Message, timestamp
 from lambdas.core.ports import Clock, DeadLetters, Sequences
-from ringback.envelope import MAX_TTL_SECONDS
-from ringback.names import execution_name
-from ringback.protocol import SKIPPED
+from ringback.limits import MAX_TTL_SECONDS
+from ringback.names import SKIPPED, execution_name
+from ringback.plain import Envelope
 
 # How the machine's last state begins its cause, once the dead letter is on the queue.
 _DEAD_LETTERED = "Dead-lettered after "
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(NamedTuple):
     """A run that ended FAILED, ABORTED or TIMED_OUT."""
 
     arn: str
@@ -90,20 +88,25 @@ def skipped(message: Message, run_name: str, sequence: int) -> dict[str, Any]:
     It is one like any other, and goes as the one it stands for would have gone: clients that acknowledge that
     acknowledge this.
     """
-    how = message.envelope.model_dump(
-        mode="json",
-        by_alias=True,
-        exclude_defaults=True,
-        include={"ack", "ack_timeout_seconds", "retry", "correlation_id", "traceparent"},
-    )
     return {
         "id": f"skipped-{execution_name(run_name)}",
-        "recipient": message.recipient.model_dump(by_alias=True),
+        "recipient": message.recipient.to_wire(),
         "type": SKIPPED,
         "payload": {"id": message.id, "sequence": sequence},
         "ttlSeconds": MAX_TTL_SECONDS,
-        **how,
+        **_as_it_was_sent(message.envelope),
     }
+
+
+def _as_it_was_sent(envelope: Envelope) -> dict[str, Any]:
+    how = {
+        "ack": "client" if envelope.ack == "client" else None,
+        "ackTimeoutSeconds": envelope.ack_timeout_seconds,
+        "correlationId": envelope.correlation_id,
+        "retry": envelope.retry and envelope.retry.to_wire(),
+        "traceparent": envelope.traceparent,
+    }
+    return {name: value for name, value in how.items() if value is not None}
 
 
 def _dead_letter(run: Ended, now: datetime) -> dict[str, Any]:

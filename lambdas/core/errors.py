@@ -11,7 +11,8 @@
     ├── PostThrottled        API Gateway answered 429; the connections are there
     ├── Superseded           the state that called has ended, and a later one of the same run has taken over
     └── ServiceUnavailable   a service did not answer, or answered 5xx; the same call may succeed later
-        └── StoreUnavailable     … and it was a table
+        ├── StoreUnavailable     … and it was a table
+        └── Throttled            … and it takes no more calls a second
 
 The first five are answers that the machine routes on; the others are retried.
 """
@@ -55,3 +56,7 @@ class ServiceUnavailable(RingbackError):
 
 class StoreUnavailable(ServiceUnavailable):
     """A table could not be reached."""
+
+
+class Throttled(ServiceUnavailable):
+    """A service takes so many calls a second, and this was one more."""

@@ -5,16 +5,14 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Self
-
-from pydantic import ValidationError
+from typing import Any, NamedTuple, Self
 
 from lambdas.core import presence
 from lambdas.core.authorization import MAX_USER_LENGTH, attribute_text, is_identifier
 from lambdas.core.delivery import at_once, post_in_rounds
 from lambdas.core.errors import InvalidMessage, MessageExpired, ServiceUnavailable, StoreUnavailable
 from lambdas.core.frames import message_frame
-from lambdas.core.model import MAX_REASON, Connection, Message, timestamp, utc
+from lambdas.core.model import Connection, Message, invalid, timestamp, utc
 from lambdas.core.ports import (
     Clock,
     ConnectionStore,
@@ -27,9 +25,10 @@ from lambdas.core.ports import (
     Sockets,
     Start,
 )
-from ringback import fan_out
-from ringback.envelope import Recipient
+from ringback import errors, plain_fan_out
 from ringback.names import execution_name
+from ringback.plain import Recipient
+from ringback.plain_fan_out import personal_id
 
 PART_SIZE = 250
 # Their bounds, two users of 255 characters a page, fit into what Step Functions hands from state to state.
@@ -47,12 +46,11 @@ START_AGAIN_AFTER_SECONDS = (1, 2, 4, 8, 16, 32)
 HAND_OVER_SECONDS = 300
 
 
-@dataclass(frozen=True, slots=True)
-class FanOut:
+class FanOut(NamedTuple):
     """An accepted fan-out: it has an id and an end of life."""
 
     id: str
-    request: fan_out.FanOut
+    request: plain_fan_out.FanOut
     message: Mapping[str, Any]  # as it came, with its end of life
     size: int  # of the whole, in bytes of JSON
     accepted_at: datetime
@@ -69,10 +67,9 @@ class FanOut:
         """
         value, execution = task["fanOut"], task["execution"]
         try:
-            request = fan_out.parse(value)
-        except ValidationError as error:
-            reason = fan_out.describe(error)
-            raise InvalidMessage(reason if len(reason) <= MAX_REASON else f"{reason[:MAX_REASON]} …") from None
+            request = plain_fan_out.read(value)
+        except errors.InvalidMessage as error:
+            raise invalid(error) from None
         accepted_at = utc(execution["startedAt"])
         life = timedelta(seconds=request.message.ttl_seconds or default_ttl_seconds)
         expires_at = request.message.expires_at or accepted_at + life
@@ -92,17 +89,11 @@ class FanOut:
 
     def envelope_for(self, user: str) -> dict[str, Any]:
         """The envelope of one person's delivery. It has the same id as what was posted to them."""
-        place = self.request.audience.place
-        return {
-            **self.message,
-            "id": fan_out.personal_id(self.id, user),
-            "recipient": {"user": user, "context": place.context, "contextId": place.context_id},
-        }
+        return {**self.message, "id": personal_id(self.id, user), "recipient": self.recipient(user).to_wire()}
 
     def recipient(self, user: str) -> Recipient:
         """One person, in the conversation that the fan-out is for."""
-        place = self.request.audience.place
-        return Recipient(user=user, context=place.context, context_id=place.context_id)
+        return Recipient(user, *self.request.audience.place)
 
     def frames(self, sent_at: datetime) -> Callable[[str], bytes]:
         """How to make each user's frame. They differ in the id only, so the rest is made once.
@@ -118,7 +109,7 @@ class FanOut:
         before, theirs, after = frame.partition(_as_json(message.id))
         if not theirs:
             raise RuntimeError("a frame does not hold its message's id")
-        return lambda user: b"".join((before, _as_json(fan_out.personal_id(self.id, user)), after))
+        return lambda user: b"".join((before, _as_json(personal_id(self.id, user)), after))
 
     def require_life(self, clock: Clock) -> None:
         """Raise `MessageExpired` when its life is over."""
@@ -130,8 +121,7 @@ class FanOut:
         return all(connection.attributes.get(name) in values for name, values in self.wanted.items())
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(NamedTuple):
     """A part of the audience that one call works on: users by name, or a page of a conversation.
 
     Users who are ``owed`` the message were looked up and posted to before, in vain.
@@ -187,8 +177,7 @@ class Summary:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Posted:
+class Posted(NamedTuple):
     """What became of posting to a part, and who is owed the message still."""
 
     summary: Summary
@@ -225,7 +214,7 @@ def plan(fan_out: FanOut, *, conversations: Conversations | None, clock: Clock) 
     require_room(fan_out)
     audience = fan_out.request.audience
     if audience.stored_list is not None:
-        return {"kind": "list", "key": audience.stored_list.key, "parts": []}
+        return {"kind": "list", "key": audience.stored_list, "parts": []}
     if audience.users is not None:
         return {"kind": "parts", "parts": _parts(fan_out, audience.users)}
     if conversations is None:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from lambdas.core.errors import InvalidMessage
 from lambdas.core.model import Message, timestamp
-from ringback.envelope import DirectEnvelope, Envelope
+from ringback.plain import DirectEnvelope, Envelope
 
 MAX_FRAME_BYTES = 128 * 1024  # API Gateway's quota for one WebSocket message
 

@@ -12,15 +12,16 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from lambdas.core.delivery import Receipt, at_once, number_of, open_connections, post_frame
 from lambdas.core.errors import InvalidMessage, RingbackError, ServiceUnavailable
 from lambdas.core.frames import batch_frames, message_frame
 from lambdas.core.model import Message, timestamp
 from lambdas.core.ports import Clock, ConnectionStore, Deliveries, Sequences, Sockets, Start
-from ringback.envelope import MAX_TTL_SECONDS, Recipient
-from ringback.names import execution_name, identity
+from ringback.limits import MAX_TTL_SECONDS
+from ringback.names import execution_name, same_message
+from ringback.plain import Recipient
 
 # The run is there to try for longer.
 POST_AGAIN_AFTER_SECONDS = (0.1, 0.2)
@@ -37,8 +38,7 @@ _NOT_OURS = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(NamedTuple):
     """A message that was read: the name of its run, and the envelope with its id and its end of life filled in."""
 
     message: Message
@@ -46,8 +46,7 @@ class Accepted:
     envelope_json: str
 
 
-@dataclass(frozen=True, slots=True)
-class Queued:
+class Queued(NamedTuple):
     """One message of the queue, as it came."""
 
     body: str
@@ -68,7 +67,7 @@ class Status(StrEnum):
     UNAVAILABLE = "unavailable"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Answer:
     """The answer for one message. ``execution_name`` is that of the run that carries it, if one does.
 
@@ -117,7 +116,7 @@ def read_queued(queued: Queued) -> Accepted:
     return read(value, fallback_id=queued.message_id, accepted_at=queued.sent_at)
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Intake:
     """The way in. ``posts`` tells afterwards what became of the posts, ``errors`` why first attempts could not be made.
 
@@ -308,11 +307,6 @@ def _by_recipient(messages: Mapping[int, Accepted]) -> list[dict[int, Accepted]]
     for index, accepted in messages.items():
         groups.setdefault(accepted.message.recipient, {})[index] = accepted
     return list(groups.values())
-
-
-def same_message(one_json: str, other_json: str) -> bool:
-    """Whether two envelopes are one message."""
-    return identity(json.loads(one_json)) == identity(json.loads(other_json))
 
 
 def _from_body(body: str) -> dict[str, Any]:

@@ -1,15 +1,14 @@
 """What the rules speak about: a message on its way, a connection, a callback."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Self
-
-from pydantic import ValidationError
+from types import MappingProxyType
+from typing import Any, NamedTuple, Self
 
 from lambdas.core.errors import InvalidMessage
-from ringback import envelope
-from ringback.envelope import MAX_TTL_SECONDS, Recipient
+from ringback import errors, plain
+from ringback.limits import MAX_TTL_SECONDS
+from ringback.plain import Recipient
 
 # API Gateway answers 410 until `$connect` has returned, and that function's timeout is 10 s: before that
 # age a 410 says nothing, and the row must stay.
@@ -20,8 +19,7 @@ CLOCK_DIFFERENCE = timedelta(minutes=1)
 MAX_REASON = 1_000
 
 
-@dataclass(frozen=True, slots=True)
-class Connection:
+class Connection(NamedTuple):
     """One open WebSocket of a recipient.
 
     ``endpoint`` is the base URL of the management API that can post to it. Times are UTC;
@@ -36,7 +34,7 @@ class Connection:
     connected_at: datetime
     expires_at: datetime
     token_expires_at: datetime | None
-    attributes: Mapping[str, str] = field(default_factory=dict, hash=False)
+    attributes: Mapping[str, str] = MappingProxyType({})
     in_conversation: bool = False
     stale_since: datetime | None = None
 
@@ -71,8 +69,7 @@ class Connection:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Callback:
+class Callback(NamedTuple):
     """A stored task token: a run that waits for a reconnect or for an acknowledgement of one message.
 
     ``entry`` orders the tokens of one run: of two, the greater one belongs to the state that was entered later.
@@ -95,12 +92,11 @@ class Callback:
         return f"Callback({self.recipient!r}, {self.message_id!r})"
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """An accepted envelope: it has an id and an end of life."""
 
     id: str
-    envelope: envelope.Envelope
+    envelope: plain.Envelope
     accepted_at: datetime
     expires_at: datetime
 
@@ -117,10 +113,9 @@ class Message:
             InvalidMessage: what is wrong with it, in words that are safe to log.
         """
         try:
-            parsed = envelope.parse(value)
-        except ValidationError as error:
-            reason = envelope.describe(error)
-            raise InvalidMessage(reason if len(reason) <= MAX_REASON else f"{reason[:MAX_REASON]} …") from None
+            parsed = plain.read(value)
+        except errors.InvalidMessage as error:
+            raise invalid(error) from None
         life = timedelta(seconds=parsed.ttl_seconds or default_ttl_seconds)
         if (
             parsed.expires_at
@@ -133,6 +128,12 @@ class Message:
             accepted_at=accepted_at,
             expires_at=parsed.expires_at or accepted_at + life,
         )
+
+
+def invalid(error: errors.InvalidMessage) -> InvalidMessage:
+    """The error that a run ends with, in so many words as its cause has room for."""
+    reason = str(error)
+    return InvalidMessage(reason if len(reason) <= MAX_REASON else f"{reason[:MAX_REASON]} …")
 
 
 def utc(text: str) -> datetime:

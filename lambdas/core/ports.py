@@ -6,11 +6,16 @@ Every method may raise `ServiceUnavailable` (the two stores: `StoreUnavailable`)
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from enum import Enum, auto
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from lambdas.core.model import Callback, Connection
-from ringback.envelope import Recipient
-from ringback.fan_out import Conversation
+from ringback.plain import Recipient
+
+if TYPE_CHECKING:  # most functions know no fan-outs
+    from ringback.plain_fan_out import Conversation
+
+CALLS_AT_ONCE = 16
+"""So many calls may be under way in one function."""
 
 
 class Numbered(NamedTuple):
@@ -156,10 +161,10 @@ class Page(NamedTuple):
 class Conversations(Protocol):
     """The connections by conversation: of those only whose token was allowed into it. Reads may be a moment behind."""
 
-    def pages(self, conversation: Conversation, *, size: int) -> Iterator[Page]:
+    def pages(self, conversation: "Conversation", *, size: int) -> Iterator[Page]:
         """Cut a conversation into pages of about this many connections. All connections of a user are in one page."""
 
-    def of_page(self, conversation: Conversation, page: Page) -> list[Connection]:
+    def of_page(self, conversation: "Conversation", page: Page) -> list[Connection]:
         """The connections of a page, as they are now, expired rows included."""
 
 

@@ -1,23 +1,21 @@
 """The rules of coming and going: how a connection is admitted, how many a user may have, and what is told of it."""
 
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from lambdas.core.errors import RingbackError, ServiceUnavailable
 from lambdas.core.frames import close_frame
 from lambdas.core.model import Connection, timestamp
 from lambdas.core.ports import Clock, ConnectionStore, Sockets
-from ringback.envelope import Recipient
+from ringback.plain import Recipient
 
 EVICTED = close_frame("evicted", reconnect=False)
 OPENED, CLOSED = "ringback.connection.opened", "ringback.connection.closed"
 LimitPolicy = Literal["evict_oldest", "refuse"]
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """A connection has opened, or is gone for whatever reason."""
 
     recipient: Recipient
@@ -34,9 +32,7 @@ class Change:
     def detail(self) -> dict[str, str]:
         """What its event says."""
         return {
-            "user": self.recipient.user,
-            "context": self.recipient.context,
-            "contextId": self.recipient.context_id,
+            **self.recipient.to_wire(),
             "connectionId": self.connection_id,
             "at": timestamp(self.at),
         }

@@ -7,8 +7,8 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from lambdas import settings
 from lambdas.adapters.runs import WaitingRuns
 from lambdas.adapters.tables import CallbackTable, ConnectionTable
+from lambdas.clock import SystemClock
 from lambdas.core import delivery
-from lambdas.core.clock import SystemClock
 from lambdas.core.errors import InvalidMessage, ServiceUnavailable
 from lambdas.observability import Metric, count, count_delivery, instrumented, logger
 from lambdas.routes import requests

@@ -7,8 +7,8 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from lambdas import settings
 from lambdas.adapters import token_keys
+from lambdas.clock import SystemClock
 from lambdas.core.authorization import Forbidden, Unauthenticated, authorize
-from lambdas.core.clock import SystemClock
 from lambdas.observability import instrumented, logger
 
 

@@ -8,8 +8,8 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from lambdas import settings
 from lambdas.adapters.management_api import ManagementApi
 from lambdas.adapters.tables import ConnectionTable
+from lambdas.clock import SystemClock
 from lambdas.core import presence
-from lambdas.core.clock import SystemClock
 from lambdas.core.errors import ServiceUnavailable
 from lambdas.observability import Metric, count, instrumented
 from lambdas.routes import requests

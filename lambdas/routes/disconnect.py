@@ -6,7 +6,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from lambdas import settings
 from lambdas.adapters.tables import ConnectionTable
-from lambdas.core.clock import SystemClock
+from lambdas.clock import SystemClock
 from lambdas.core.errors import ServiceUnavailable
 from lambdas.observability import Metric, count, instrumented, measure
 from lambdas.routes import requests

@@ -5,20 +5,18 @@ The caller is a backend; API Gateway has authorized it before any of this. `open
 
 import json
 import uuid
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 
-from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
-from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from aws_lambda_powertools.utilities.typing import LambdaContext
-from pydantic import BaseModel
 
 from lambdas import settings
 from lambdas.adapters import aws, wiring
 from lambdas.adapters.fan_outs import FanOutMachine
 from lambdas.adapters.runs import DeliveryMachine
-from lambdas.core.clock import SystemClock
+from lambdas.clock import SystemClock
 from lambdas.core.errors import InvalidMessage
 from lambdas.core.fan_out import FanOut, require_room
 from lambdas.core.frames import MAX_FRAME_BYTES
@@ -26,32 +24,33 @@ from lambdas.core.intake import Answer, Status
 from lambdas.core.model import timestamp
 from lambdas.core.ports import Start
 from lambdas.observability import count_intake, instrumented
-from lambdas.problems import Problem, fields, json_object, nothing_there
+from lambdas.problems import Problem, fields, json_object
 from lambdas.routes import http_requests, problems
 from lambdas.routes.problems import Kind
+from lambdas.routing import Request, Response, Routes
 from ringback import connections, runs, status
-from ringback.envelope import MAX_TTL_SECONDS
+from ringback.limits import MAX_TTL_SECONDS
 from ringback.names import execution_name
 
 MAX_MESSAGES = 100
 _OF_THE_FRAME_ITSELF = 1024  # its other fields are less than that
 
-app = APIGatewayHttpResolver(enable_validation=True)
+ROUTES = Routes()
 
 
 @instrumented()
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Answer a request; every error is a problem (RFC 9457)."""
-    return app.resolve(http_requests.with_named_segments(event), context)
+    return ROUTES.answer(event, context, problem=lambda error: problems.of(error).answer())
 
 
-@app.post("/messages", operation_id="sendMessages")
-def send_messages() -> Response[str]:
+@ROUTES.add("POST", "/messages", "sendMessages")
+def send_messages(request: Request) -> Response:
     """Take one message, or a batch."""
-    body, size = json_object(app.current_event)
+    body, size = json_object(request.event)
     environment = settings.load(settings.HttpApi)
     values = http_requests.batch(body, most=MAX_MESSAGES)
-    intake = wiring.intake(environment, app.lambda_context)
+    intake = wiring.intake(environment, request.context)
     answers = intake.take_values([body] if values is None else values, new_id=lambda: str(uuid.uuid4()))
     count_intake(intake, answers)
     machine = DeliveryMachine(environment.delivery_state_machine_arn)
@@ -60,32 +59,10 @@ def send_messages() -> Response[str]:
     return _one(answers[0], machine, size)
 
 
-@app.get("/messages/<id>", operation_id="getMessage")
-def get_message(id: http_requests.MessageId) -> Response[str]:  # noqa: A002 - the path's own name for it
-    """Answer what became of a message."""
-    arn = settings.load(settings.HttpApi).delivery_state_machine_arn
-    return _json(HTTPStatus.OK, status.read_status(aws.step_functions(), arn, id))
-
-
-@app.delete("/messages/<id>", operation_id="cancelMessage")
-def cancel_message(id: http_requests.MessageId) -> Response[str]:  # noqa: A002
-    """Let a message go no further."""
-    runs.cancel(aws.step_functions(), settings.load(settings.HttpApi).delivery_state_machine_arn, id)
-    return _json(HTTPStatus.OK, {"id": id, "state": "cancelled"})
-
-
-@app.get("/users/<user>/connections", operation_id="listConnections")
-def list_connections(user: http_requests.User) -> Response[str]:
-    """Answer who is there."""
-    table_name = settings.load(settings.HttpApi).connections_table_name
-    found = connections.read_connections(aws.dynamodb(), table_name, user, now=SystemClock().now())
-    return _json(HTTPStatus.OK, {"connections": [one.model_dump(mode="json", by_alias=True) for one in found]})
-
-
-@app.post("/messages/fan-out", operation_id="startFanOut")
-def start_fan_out() -> Response[str]:
+@ROUTES.add("POST", "/messages/fan-out", "startFanOut")
+def start_fan_out(request: Request) -> Response:
     """Start a fan-out, once."""
-    given, text = _fan_out(*json_object(app.current_event))
+    given, text = _fan_out(*json_object(request.event))
     machine = FanOutMachine(settings.load(settings.HttpApi).fan_out_state_machine_arn)
     name = execution_name(given)
     start = machine.start(name, text)
@@ -97,14 +74,33 @@ def start_fan_out() -> Response[str]:
     return _json(HTTPStatus.ACCEPTED if started else HTTPStatus.OK, result)
 
 
-def _problem(error: Exception) -> Response[str]:
-    return (nothing_there(app) if isinstance(error, NotFoundError) else problems.of(error)).answer()
+@ROUTES.add("GET", "/messages/{id+}", "getMessage")
+def get_message(_: Request, name: str) -> Response:
+    """Answer what became of a message."""
+    message_id = http_requests.message_id(name)
+    arn = settings.load(settings.HttpApi).delivery_state_machine_arn
+    found = status.read_status(aws.step_functions(), arn, message_id)
+    return Response(HTTPStatus.OK, json.dumps(found.to_json(), ensure_ascii=False, separators=(",", ":")))
 
 
-app.exception_handler(Exception)(_problem)
+@ROUTES.add("DELETE", "/messages/{id+}", "cancelMessage")
+def cancel_message(_: Request, name: str) -> Response:
+    """Let a message go no further."""
+    message_id = http_requests.message_id(name)
+    runs.cancel(aws.step_functions(), settings.load(settings.HttpApi).delivery_state_machine_arn, message_id)
+    return _json(HTTPStatus.OK, {"id": message_id, "state": "cancelled"})
 
 
-def _one(answer: Answer, machine: DeliveryMachine, size: int) -> Response[str]:
+@ROUTES.add("GET", "/users/{user+}/connections", "listConnections")
+def list_connections(_: Request, name: str) -> Response:
+    """Answer who is there."""
+    user = http_requests.user(name)
+    table_name = settings.load(settings.HttpApi).connections_table_name
+    found = connections.read_connections(aws.dynamodb(), table_name, user, now=SystemClock().now())
+    return _json(HTTPStatus.OK, {"connections": [one.to_json() for one in found]})
+
+
+def _one(answer: Answer, machine: DeliveryMachine, size: int) -> Response:
     """The answer for a message that came alone."""
     detail, named = answer.detail or "", {"id": answer.id} if answer.id else {}
     match answer.status:
@@ -115,10 +111,11 @@ def _one(answer: Answer, machine: DeliveryMachine, size: int) -> Response[str]:
         case Status.UNAVAILABLE:
             raise problems.unavailable(named)
     on_its_way = answer.status in {Status.DELIVERED, Status.STARTED}
-    response = _json(HTTPStatus.ACCEPTED if on_its_way else HTTPStatus.OK, wiring.result(answer, machine))
+    headers = {}
     if answer.execution_name and answer.id:
-        response.headers["Location"] = f"/messages/{quote(answer.id, safe='')}"
-    return response
+        headers["Location"] = f"/messages/{quote(answer.id, safe='')}"
+    status_code = HTTPStatus.ACCEPTED if on_its_way else HTTPStatus.OK
+    return _json(status_code, wiring.result(answer, machine), headers)
 
 
 def _fan_out(body: dict[str, Any], size: int) -> tuple[str, str]:
@@ -154,8 +151,5 @@ def _invalid(kind: Kind, detail: str, size: int) -> Problem:
     return Problem(Kind.TOO_LARGE if too_large else kind, detail, errors=fields(detail))
 
 
-def _json(status_code: HTTPStatus, body: BaseModel | dict[str, Any]) -> Response[str]:
-    text = (
-        body.model_dump_json(by_alias=True) if isinstance(body, BaseModel) else json.dumps(body, separators=(",", ":"))
-    )
-    return Response(status_code=status_code.value, content_type="application/json", body=text)
+def _json(status_code: HTTPStatus, body: dict[str, Any], headers: Mapping[str, str] | None = None) -> Response:
+    return Response(status_code, json.dumps(body, separators=(",", ":")), headers=headers or {})

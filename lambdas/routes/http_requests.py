@@ -1,35 +1,30 @@
-"""HTTP API events (payload 2.0): what is read of them, before a route sees them and in it."""
+"""Requests to the HTTP API: what is read of a path and of a body."""
 
-import re
-from typing import Annotated, Any
-from urllib.parse import quote, unquote
-
-from aws_lambda_powertools.event_handler.openapi.params import Path
-from pydantic import BeforeValidator
+from typing import Any
+from urllib.parse import unquote
 
 from lambdas.problems import Problem
 from lambdas.routes.problems import Kind
-from ringback import envelope
-
-# An id and a user may hold any printable ASCII, slashes included.
-_NAMED = re.compile(r"(/messages/)(.+)()|(/users/)(.+)(/connections)", re.DOTALL)
-
-MessageId = Annotated[
-    envelope.MessageId, BeforeValidator(unquote), Path(description="The message's id, percent-encoded.")
-]
-User = Annotated[envelope.User, BeforeValidator(unquote), Path(description="The user, percent-encoded.")]
+from ringback import surely
+from ringback.limits import MAX_ID_LENGTH, MAX_USER_LENGTH
 
 
-def with_named_segments(event: dict[str, Any]) -> dict[str, Any]:
-    """Have an id or a user in the path stand in one segment, percent-encoded.
+def message_id(name: str) -> str:
+    """The id of a message, from the path.
 
-    API Gateway has decoded the path, all but ``%25``: decoding what is left gives what the caller encoded.
+    Raises:
+        Problem: it can be none.
     """
-    match = _NAMED.fullmatch(event["rawPath"])
-    if not match:
-        return event
-    before, name, after = (group for group in match.groups() if group is not None)
-    return {**event, "rawPath": f"{before}{quote(unquote(name), safe='')}{after}"}
+    return _identifier("id", name, MAX_ID_LENGTH)
+
+
+def user(name: str) -> str:
+    """The user, from the path.
+
+    Raises:
+        Problem: it can be none.
+    """
+    return _identifier("user", name, MAX_USER_LENGTH)
 
 
 def batch(body: dict[str, Any], *, most: int) -> list[Any] | None:
@@ -48,3 +43,12 @@ def batch(body: dict[str, Any], *, most: int) -> list[Any] | None:
             errors=[("messages", f"must be a list of 1 to {most} messages, and the only field")],
         )
     return messages
+
+
+def _identifier(field: str, name: str, most: int) -> str:
+    # API Gateway has decoded the path, all but `%25`: decoding what is left gives what the caller encoded.
+    try:
+        return surely.identifier(unquote(name), most)
+    except surely.NotSure:
+        problem = "must be printable ASCII, without spaces and #"
+        raise Problem(Kind.INVALID_REQUEST, f"{field}: {problem}", errors=[(field, problem)]) from None

@@ -17,17 +17,20 @@ from lambdas.openapi import (
     Json,
     answer,
     document,
+    model_of,
     object_of,
     one_of,
+    parameter,
     problem,
     problem_answers,
 )
 from lambdas.routes import problems
-from lambdas.routes.http_api import MAX_MESSAGES, app
+from lambdas.routes.http_api import MAX_MESSAGES, ROUTES
 from lambdas.routes.problems import Kind
 from ringback.connections import ConnectionStatus
-from ringback.envelope import Envelope
+from ringback.envelope import _PRINTABLE, Envelope
 from ringback.fan_out import FanOut
+from ringback.limits import MAX_ID_LENGTH, MAX_USER_LENGTH
 from ringback.status import MessageStatus
 
 SCOPE = "ringback:messages"
@@ -46,7 +49,7 @@ Every other error is a problem (RFC 9457); its `type` stays as it is for good.
 def openapi() -> Json:
     """The OpenAPI 3.1 document. Needs no AWS and no environment."""
     return document(
-        app,
+        ROUTES,
         info={
             "title": "Ringback",
             "summary": "Durable delivery of messages to WebSocket clients",
@@ -59,6 +62,7 @@ def openapi() -> Json:
         },
         security=[{"jwt": [SCOPE]}, {"iam": []}],
         components={"schemas": _schemas(), "securitySchemes": _SECURITY_SCHEMES},
+        parameters=_PARAMETERS,
         operations=_OPERATIONS,
     )
 
@@ -67,8 +71,8 @@ def _schemas() -> Json:
     models: Any = [
         (Envelope, "validation"),
         (FanOut, "validation"),
-        (MessageStatus, "serialization"),
-        (ConnectionStatus, "serialization"),
+        (model_of(MessageStatus), "serialization"),
+        (model_of(ConnectionStatus), "serialization"),
     ]
     _, definitions = models_json_schema(models, by_alias=True, ref_template=f"{SCHEMAS}{{model}}")
     return {**definitions["$defs"], **_OWN_SCHEMAS}
@@ -163,12 +167,20 @@ _SECURITY_SCHEMES: Json = {
 }
 
 
+def _name(most: int) -> Json:
+    return {"type": "string", "maxLength": most, "pattern": _PRINTABLE}
+
+
 def _problems(**details: str) -> dict[str, Json]:
     """The problems of an operation by their status; each with an example of what it says."""
     told = {**details, "INTERNAL_ERROR": "this is no fault of the request; …"}
     return problem_answers({Kind[name]: detail for name, detail in told.items()}, _REFUSALS)
 
 
+_PARAMETERS = {
+    "id": parameter("id", "The message's id, percent-encoded.", _name(MAX_ID_LENGTH)),
+    "user": parameter("user", "The user, percent-encoded.", _name(MAX_USER_LENGTH)),
+}
 _LOCATION: Json = {"Location": {"description": "Where to ask for its state", "schema": {"type": "string"}}}
 _REFUSALS = {
     HTTPStatus.UNAUTHORIZED: "there is no good token",

@@ -3,12 +3,11 @@
 from collections.abc import Mapping
 from http import HTTPStatus
 
-from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
-
 from lambdas import problems
 from lambdas.core.errors import ServiceUnavailable
 from lambdas.problems import CONTENT_TYPE as CONTENT_TYPE
 from lambdas.problems import General, Problem
+from lambdas.routing import NoRoute
 from ringback.errors import MessageNotFound, NotCancellable, Unavailable
 
 NO_RUN = (
@@ -44,10 +43,8 @@ def of(error: Exception) -> Problem:
     match error:
         case Problem():
             return error
-        case RequestValidationError():
-            wrong = [(str(item["loc"][-1]), "must be printable ASCII, without spaces and #") for item in error.errors()]
-            detail = "; ".join(f"{field}: {problem}" for field, problem in wrong)
-            return Problem(Kind.INVALID_REQUEST, detail, errors=wrong)
+        case NoRoute():
+            return problems.nothing_there(error)
         case MessageNotFound():
             return Problem(Kind.MESSAGE_NOT_FOUND, NO_RUN, more={"id": error.message_id})
         case NotCancellable():

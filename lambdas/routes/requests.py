@@ -7,7 +7,7 @@ from typing import Any
 from lambdas.core.errors import InvalidMessage, ServiceUnavailable
 from lambdas.core.model import Connection
 from lambdas.observability import Metric, count, logger
-from ringback.envelope import Recipient
+from ringback.plain import Recipient
 
 MAX_IDS_PER_ACKNOWLEDGEMENT = 100
 MAX_ID_LENGTH = 128

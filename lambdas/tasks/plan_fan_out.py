@@ -6,8 +6,8 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from lambdas import settings
 from lambdas.adapters.conversations import ConversationIndex
+from lambdas.clock import SystemClock
 from lambdas.core import fan_out
-from lambdas.core.clock import SystemClock
 from lambdas.core.errors import InvalidMessage, MessageExpired
 from lambdas.observability import instrumented
 

@@ -9,8 +9,8 @@ from lambdas.adapters import poster
 from lambdas.adapters.conversations import ConversationIndex
 from lambdas.adapters.management_api import ManagementApi
 from lambdas.adapters.tables import ConnectionTable
+from lambdas.clock import SystemClock
 from lambdas.core import fan_out
-from lambdas.core.clock import SystemClock
 from lambdas.core.errors import InvalidMessage, MessageExpired
 from lambdas.observability import count_fan_out, instrumented
 

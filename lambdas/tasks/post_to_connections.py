@@ -7,8 +7,8 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from lambdas import settings
 from lambdas.adapters.management_api import ManagementApi
 from lambdas.adapters.tables import ConnectionTable, SequenceTable
+from lambdas.clock import SystemClock
 from lambdas.core import delivery
-from lambdas.core.clock import SystemClock
 from lambdas.core.errors import ConnectionGone, InvalidMessage, MessageExpired, PostThrottled
 from lambdas.observability import count_delivery, count_posts, instrumented
 

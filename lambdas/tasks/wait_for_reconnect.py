@@ -7,8 +7,8 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from lambdas import settings
 from lambdas.adapters.runs import WaitingRuns
 from lambdas.adapters.tables import CallbackTable, ConnectionTable, SequenceTable
+from lambdas.clock import SystemClock
 from lambdas.core import delivery
-from lambdas.core.clock import SystemClock
 from lambdas.core.errors import AttemptsExhausted, InvalidMessage, MessageExpired
 from lambdas.core.model import utc
 from lambdas.observability import Metric, instrumented, measure

@@ -11,7 +11,7 @@ from lambdas.adapters import wiring
 from lambdas.adapters.queues import DeadLetterQueue
 from lambdas.adapters.runs import DeliveryMachine
 from lambdas.adapters.tables import SequenceTable
-from lambdas.core.clock import SystemClock
+from lambdas.clock import SystemClock
 from lambdas.core.endings import Ended, conclude
 from lambdas.observability import count_ending, identify, instrumented
 

@@ -7,7 +7,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from lambdas import settings
 from lambdas.adapters.message_bus import MessageBus
-from lambdas.adapters.tables import connection_named_by
+from lambdas.adapters.rows import connection_named_by
 from lambdas.core.presence import Change
 from lambdas.observability import Metric, count, instrumented, logger
 

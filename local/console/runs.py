@@ -43,7 +43,7 @@ def summary(run: Run, about: "About", progress: Progress, *, machine: Machine, e
             "cause": run.cause,
         }
     else:
-        status = status_from(run, progress).model_dump(mode="json", by_alias=True)
+        status = status_from(run, progress).to_json()
         more = {"status": status["state"], **{name: status[name] for name in _OF_A_STATUS}}
     return known | {name: value for name, value in more.items() if value is not None}
 

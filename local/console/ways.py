@@ -73,7 +73,7 @@ class Ways:
         Raises:
             RingbackError
         """
-        return self._publisher.cancel(message_id).model_dump(mode="json", by_alias=True)
+        return self._publisher.cancel(message_id).to_json()
 
     def _accept(self, message: Json) -> Json:
         (result,) = self._publisher.publish_each([make_envelope(message)])

@@ -84,8 +84,12 @@ def printable(text: str) -> str:
 
 
 def _json(value: Any) -> str:
-    if isinstance(value, BaseModel):
+    if hasattr(value, "to_json"):
+        value = value.to_json()
+    elif isinstance(value, BaseModel):
         value = value.model_dump(mode="json", by_alias=True)
+    elif hasattr(value, "_asdict"):
+        value = {to_camel(name): field for name, field in value._asdict().items()}
     elif is_dataclass(value) and not isinstance(value, type):
         value = {to_camel(name): field for name, field in asdict(value).items()}
     # Escaped to ASCII: half of a surrogate pair, which a dead letter may hold, has no UTF-8, and a pipe may have none.

@@ -3,7 +3,6 @@
 import base64
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,11 +10,11 @@ import pytest
 
 from lambdas.adapters.tables import ConnectionTable
 from lambdas.chat.adapters import aws
-from lambdas.chat.adapters.clock import SystemClock
 from lambdas.chat.adapters.table import ChatTable
 from lambdas.chat.core import rules
 from lambdas.chat.core.model import Change, Chat, Person, Role
 from lambdas.chat.routes import chat_api
+from lambdas.clock import SystemClock
 from lambdas.problems import Kind
 from tests.builders import NOW, connection
 from tests.chats import ANA, BO, CY, LIMITS, TALKATIVE
@@ -49,7 +48,7 @@ def said(text: str, by: Person = ANA, message_id: str = "m-1") -> Decide:
 
 
 # Both sides have said as much as they may in a minute, in as few words as can be.
-_TAKES_IT_ALL = replace(LIMITS, messages_per_minute=1)
+_TAKES_IT_ALL = LIMITS._replace(messages_per_minute=1)
 SPENT: tuple[Decide, ...] = (
     lambda chat, at: rules.send(chat, customer_of(chat), "m-customer", "and", _TAKES_IT_ALL, at),
     lambda chat, at: rules.send(chat, BO, "m-agent", "and", _TAKES_IT_ALL, at),
@@ -114,7 +113,7 @@ class Desk:
     def connect(self, person: Person) -> None:
         """Open a connection of this person."""
         at = connection(f"c-{person.user}", person.recipient)
-        self.connections.put(replace(at, expires_at=NOW + timedelta(days=1)))
+        self.connections.put(at._replace(expires_at=NOW + timedelta(days=1)))
 
     def disconnect(self, person: Person) -> None:
         """Close it."""

@@ -12,7 +12,7 @@ import pytest
 from moto import mock_aws
 
 from lambdas.adapters.conversations import INDEX
-from lambdas.core.clock import SystemClock
+from lambdas.clock import SystemClock
 from lambdas.observability import logger
 from tests.builders import LAMBDA_CONTEXT, NOW
 

@@ -706,7 +706,7 @@ def test_that_too_many_change_a_chat_at_once_is_told_too(
         raise aws.dynamodb().exceptions.TransactionCanceledException(told, "TransactWriteItems")
 
     monkeypatch.setattr(aws.dynamodb(), "transact_write_items", conflict)
-    monkeypatch.setattr("lambdas.chat.adapters.clock.SystemClock.sleep", lambda *_: None)
+    monkeypatch.setattr("lambdas.clock.SystemClock.sleep", lambda *_: None)
 
     desk.call(ANA, "POST", "/chats/c-1/end").problem(Kind.UNAVAILABLE)
 

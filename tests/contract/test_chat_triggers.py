@@ -1,7 +1,6 @@
 """`publish_events` as DynamoDB's stream calls it, and `notice_presence` as EventBridge does, on moto's tables."""
 
 import json
-from dataclasses import replace
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -11,7 +10,6 @@ from botocore.exceptions import ClientError
 
 from lambdas.adapters.tables import ConnectionTable
 from lambdas.chat.adapters import aws, wiring
-from lambdas.chat.adapters.clock import SystemClock
 from lambdas.chat.adapters.desk import ConnectedDesk
 from lambdas.chat.adapters.table import ChatTable
 from lambdas.chat.core import rules, sessions
@@ -19,8 +17,9 @@ from lambdas.chat.core.model import Chat, Person, Role
 from lambdas.chat.core.ports import Wait
 from lambdas.chat.core.rules import Phase
 from lambdas.chat.triggers import notice_presence, publish_events
-from ringback.envelope import Recipient
+from lambdas.clock import SystemClock
 from ringback.installation import Installation
+from ringback.plain import Recipient
 from tests.builders import NOW, connection, presence_event, stream_record
 from tests.chats import ANA, BO, CY, DAN, LIMITS
 from tests.contract.conftest import SECRET, Stage, create_table, rows
@@ -94,7 +93,7 @@ class Room:
 
     def connect(self, person: Person, to: Recipient | None = None) -> None:
         at = connection(f"c-{person.user}", to or person.recipient)
-        self.connections.put(replace(at, expires_at=NOW + timedelta(days=1)))
+        self.connections.put(at._replace(expires_at=NOW + timedelta(days=1)))
 
     def disconnect(self, person: Person) -> None:
         self.connections.delete(person.recipient, f"c-{person.user}")

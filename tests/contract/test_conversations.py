@@ -1,14 +1,12 @@
 """The connections by conversation: what holds for the fake holds for the index."""
 
-from dataclasses import replace
-
 import pytest
 
 from lambdas.adapters.conversations import ConversationIndex
 from lambdas.adapters.tables import ConnectionTable
 from lambdas.core.errors import StoreUnavailable
 from lambdas.core.ports import ConnectionStore, Conversations, Page
-from ringback.fan_out import Conversation
+from ringback.plain_fan_out import Conversation
 from tests.builders import connection, recipient
 from tests.fakes import FakeConnections, FakeConversations
 
@@ -32,12 +30,12 @@ def fill(connections: ConnectionStore, tabs: int = 1) -> None:
     for user in USERS:
         for tab in range(tabs):
             made = connection(f"{user}-{tab}", recipient(user))
-            connections.put(replace(made, in_conversation=True, attributes={"plan": "gold", "nickname": ""}))
+            connections.put(made._replace(in_conversation=True, attributes={"plan": "gold", "nickname": ""}))
 
 
 def test_a_row_has_what_the_token_said_and_comes_back_as_it_was(stores: Stores) -> None:
     connections, conversations = stores
-    inside = replace(connection("in"), in_conversation=True, attributes={"plan": "gold", "https://x/y": "ü"})
+    inside = connection("in")._replace(in_conversation=True, attributes={"plan": "gold", "https://x/y": "ü"})
     connections.put(inside)
     connections.put(connection("out"))
 
@@ -49,7 +47,7 @@ def test_a_row_has_what_the_token_said_and_comes_back_as_it_was(stores: Stores) 
 def test_another_conversation_is_another(stores: Stores) -> None:
     connections, conversations = stores
     for place in (recipient(context_id="4"), recipient(context_id="421"), recipient(context="chat2")):
-        connections.put(replace(connection("x", place), in_conversation=True))
+        connections.put(connection("x", place)._replace(in_conversation=True))
 
     assert list(conversations.pages(HERE, size=10)) == []
 
@@ -75,7 +73,7 @@ def test_who_comes_between_two_pages_is_met(stores: Stores) -> None:
     fill(connections)
     pages = list(conversations.pages(HERE, size=2))
     for newcomer in ("a", "anb", "zz"):
-        connections.put(replace(connection(newcomer, recipient(newcomer)), in_conversation=True))
+        connections.put(connection(newcomer, recipient(newcomer))._replace(in_conversation=True))
 
     met = {row.recipient.user for page in pages for row in conversations.of_page(HERE, page)}
 
@@ -86,7 +84,7 @@ def test_a_page_that_is_longer_than_one_answer_is_read_to_its_end(indexed_table:
     table, index = ConnectionTable(indexed_table), ConversationIndex(indexed_table)
     for number in range(30):
         made = connection(f"c{number}", recipient(f"u{number:02}"))
-        table.put(replace(made, in_conversation=True, attributes={"big": "x" * 50_000}))
+        table.put(made._replace(in_conversation=True, attributes={"big": "x" * 50_000}))
 
     page = Page(None, None, 30)
 

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from dataclasses import replace
 from typing import Any
 
 import boto3
@@ -48,7 +47,7 @@ def sockets(stage: Stage, indexed_table: str, monkeypatch: pytest.MonkeyPatch) -
 
 def connect(table: str, user: str, *connection_ids: str) -> None:
     for connection_id in connection_ids:
-        made = replace(connection(connection_id, recipient(user)), in_conversation=True, attributes={"plan": SECRET})
+        made = connection(connection_id, recipient(user))._replace(in_conversation=True, attributes={"plan": SECRET})
         ConnectionTable(table).put(made)
 
 
@@ -187,6 +186,6 @@ for file in sorted(pathlib.Path("lambdas").glob("[crt]*/[!_]*.py")):
     if module != "lambdas.tasks.post_to_audience":
         importlib.import_module(module)
 assert "lambdas.tasks.plan_fan_out" in sys.modules
-sys.exit("aiohttp" in sys.modules)
+sys.exit("httptools" in sys.modules)
 """
     subprocess.run([sys.executable, "-c", program], check=True, cwd=PATH.parents[1])  # noqa: S603

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from werkzeug.serving import make_server
 
-from lambdas.core.clock import SystemClock
+from lambdas.clock import SystemClock
 from lambdas.routes import http_api
 from lambdas.routes.openapi import openapi
 from tests import conformance

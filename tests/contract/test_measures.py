@@ -3,7 +3,6 @@
 import ast
 import json
 import re
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -48,7 +47,7 @@ def tables(stage: Stage, connections_table: str, callbacks_table: str) -> None:
 def sockets(monkeypatch: pytest.MonkeyPatch) -> FakeSockets:
     sockets = FakeSockets()
     monkeypatch.setattr(post_to_connections, "ManagementApi", lambda: sockets)
-    monkeypatch.setattr("lambdas.core.clock.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("lambdas.clock.time.sleep", lambda seconds: None)
     return sockets
 
 
@@ -98,7 +97,7 @@ def test_a_run_that_has_nothing_to_wait_for_does_not(stage: Stage) -> None:
 def test_an_acknowledgement_counts_once_with_the_time_since_acceptance(
     stage: Stage, callbacks_table: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    parked = replace(callback("m-1"), accepted_at=NOW - timedelta(seconds=60))
+    parked = callback("m-1")._replace(accepted_at=NOW - timedelta(seconds=60))
     CallbackTable(callbacks_table).park_for_acknowledgement(parked)
     monkeypatch.setattr(acknowledge, "WaitingRuns", lambda: FakeTokens({parked.task_token}))
 

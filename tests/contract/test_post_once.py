@@ -21,7 +21,7 @@ def sockets(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> FakeSockets:
     stage.set(MANAGEMENT_ENDPOINT=f"https://{DOMAIN}/prod")
     sockets = FakeSockets()
     monkeypatch.setattr(post_once, "ManagementApi", lambda: sockets)
-    monkeypatch.setattr("lambdas.core.clock.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("lambdas.clock.time.sleep", lambda seconds: None)
     return sockets
 
 

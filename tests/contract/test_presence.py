@@ -10,7 +10,7 @@ import pytest
 from lambdas.adapters.message_bus import MessageBus, Untold
 from lambdas.adapters.tables import ConnectionTable
 from lambdas.triggers import presence
-from ringback.envelope import Recipient
+from ringback.plain import Recipient
 from tests.builders import connection, recipient, removal_record, stream_record
 from tests.contract.conftest import Stage, rows
 

@@ -20,7 +20,7 @@ from lambdas.core.intake import Answer, Status
 from lambdas.core.model import Message
 from lambdas.core.presence import EVICTED
 from lambdas.routes.requests import acknowledged_ids
-from ringback.envelope import DirectEnvelope
+from ringback.plain import read_direct
 from ringback.protocol import AckFrame, BatchFrame, CloseFrame, FrameToClient, MessageFrame, SkippedFrame
 from ringback.wire import MAX_MESSAGES_A_CALL, AcceptAnswer, AcceptRequest, DeadLetterBody
 from tests.builders import NOW, envelope, message, message_event
@@ -70,7 +70,7 @@ def test_the_frame_that_carries_a_message(
 @given(optional, payloads)
 def test_the_frame_of_a_direct_post(fields: dict[str, Any], payload: Any) -> None:
     value = {"recipient": {"connectionId": "Sm9tZQ="}, "payload": payload, **fields}
-    sent = DirectEnvelope.model_validate(value, by_alias=True, by_name=False)
+    sent = read_direct(value)
 
     assert reads(MessageFrame, direct_frame(sent, message_id="m-1", sent_at=NOW)).payload == payload
 

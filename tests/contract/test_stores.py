@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from datetime import timedelta
 from threading import Lock
 
@@ -71,8 +70,8 @@ def sequences(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.parametrize("token_life", [None, 900])
 def test_a_connection_comes_back_as_it_was(connections: ConnectionStore, token_life: float | None) -> None:
-    stored = replace(
-        connection("Sm9tZQ=", token_life_seconds=token_life), connected_at=NOW - timedelta(milliseconds=1_234)
+    stored = connection("Sm9tZQ=", token_life_seconds=token_life)._replace(
+        connected_at=NOW - timedelta(milliseconds=1_234)
     )
 
     connections.put(stored)
@@ -162,8 +161,7 @@ either_kind = pytest.mark.parametrize("kind", [RECONNECT, ACKNOWLEDGEMENT], ids=
 @either_kind
 def test_a_callback_comes_back_as_it_was_until_it_is_removed(callbacks: CallbackStore, kind: Kind) -> None:
     park, waiting, remove = kind
-    stored = replace(
-        callback(attempt=3, sequence=7),
+    stored = callback(attempt=3, sequence=7)._replace(
         since=NOW + timedelta(milliseconds=1_234),
         accepted_at=NOW - timedelta(milliseconds=1_234),
     )
@@ -203,7 +201,7 @@ def test_a_runs_callback_that_comes_late_is_refused(callbacks: CallbackStore, ki
 @either_kind
 def test_a_callback_may_be_stored_again(callbacks: CallbackStore, kind: Kind) -> None:
     park, waiting, _ = kind
-    again = replace(callback(), since=NOW + timedelta(seconds=1))
+    again = callback()._replace(since=NOW + timedelta(seconds=1))
     park(callbacks, callback())
 
     assert park(callbacks, again) is True
@@ -257,7 +255,7 @@ def test_an_acknowledgement_is_that_of_one_user_and_one_message(
 
 def test_more_callbacks_than_one_page_holds(callbacks: CallbackStore) -> None:
     for number in range(30):
-        callbacks.park_for_reconnect(replace(callback(f"m-{number}"), task_token="x" * 50_000))
+        callbacks.park_for_reconnect(callback(f"m-{number}")._replace(task_token="x" * 50_000))
 
     assert len(list(callbacks.waiting_for_reconnect(ANA))) == 30
 
@@ -279,7 +277,7 @@ def test_what_a_run_has_parked_is_found_by_any_of_its_callbacks(callbacks: Callb
 
     for name, sequence in (("run-1", 7), ("run-2", None)):
         asked = callback(execution_name=name, entry=1, sequence=sequence)
-        assert callbacks.reconnect_of(asked) == replace(asked, entry=2, task_token="token-2")
+        assert callbacks.reconnect_of(asked) == asked._replace(entry=2, task_token="token-2")
     assert callbacks.reconnect_of(callback(execution_name="run-3")) is None
 
 

@@ -63,7 +63,7 @@ def sockets(
     sockets = FakeSockets()
     for module in (resolve_connections, post_to_connections, post_and_await_acknowledgement):
         monkeypatch.setattr(module, "ManagementApi", lambda: sockets)
-    monkeypatch.setattr("lambdas.core.clock.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("lambdas.clock.time.sleep", lambda seconds: None)
     return sockets
 
 

@@ -1,16 +1,16 @@
 """`wake` as DynamoDB's stream calls it, with the rows that `$connect` stores."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from lambdas.adapters.tables import CallbackTable, ConnectionTable
+from lambdas.core.errors import Throttled
 from lambdas.core.model import Connection
 from lambdas.triggers import wake
 from tests.builders import callback, connection, recipient, stream_record
 from tests.contract.conftest import SECRET, Stage, rows
-from tests.fakes import FakeTokens
+from tests.fakes import FakeClock, FakeTokens
 
 ANA, BO = recipient(), recipient(user="bo")
 ANAS_TOKEN, BOS_TOKEN = f"{SECRET}-ana", f"{SECRET}-bo"
@@ -21,9 +21,9 @@ def tokens(stage: Stage, callbacks_table: str, monkeypatch: pytest.MonkeyPatch) 
     """Ana and Bo have a run each that waits for them."""
     stage.set(CALLBACKS_TABLE_NAME=callbacks_table)
     tokens = FakeTokens(waiting={ANAS_TOKEN, BOS_TOKEN})
-    monkeypatch.setattr(wake, "WaitingRuns", lambda: tokens)
+    monkeypatch.setattr(wake, "WaitingRuns", lambda **_: tokens)
     for to, token in ((ANA, ANAS_TOKEN), (BO, BOS_TOKEN)):
-        CallbackTable(callbacks_table).park_for_reconnect(replace(callback("m-1", to), task_token=token))
+        CallbackTable(callbacks_table).park_for_reconnect(callback("m-1", to)._replace(task_token=token))
     return tokens
 
 
@@ -114,6 +114,29 @@ def test_what_there_is_no_time_for_is_brought_again(
 
     assert answer == failed_at(first_failure)
     assert tokens.outputs.keys() == woken
+
+
+def test_what_is_throttled_is_tried_again_by_the_function_itself(
+    stage: Stage, tokens: FakeTokens, connections_table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    throttled = iter([True, True, False])
+    succeed = tokens.succeed
+
+    def at_last(task_token: str, output: dict[str, Any]) -> bool:
+        if next(throttled):
+            raise Throttled("SendTaskSuccess: ThrottlingException")
+        return succeed(task_token, output)
+
+    monkeypatch.setattr(tokens, "succeed", at_last)
+    clock = FakeClock()
+    monkeypatch.setattr(wake, "SystemClock", lambda: clock)
+
+    assert stage.call(wake.handler, inserts(connections_table, connection("a-1"))) == failed_at(None)
+
+    assert tokens.outputs.keys() == {ANAS_TOKEN}
+    assert stage.metrics() == {"Woken": 1}
+    assert len(clock.slept) == 2
+    assert [(line["message"], line["calls"]) for line in stage.log()] == [("SendTaskSuccess was throttled", 2)]
 
 
 def test_a_store_that_is_down_fails_from_the_first_record(stage: Stage, connections_table: str) -> None:

@@ -38,7 +38,7 @@ def wired(stage: Stage, patch: pytest.MonkeyPatch, *, connections_table: str, se
     outside = Outside(FakeDeliveries(), FakeSockets(), ConnectionTable(connections_table))
     patch.setattr(wiring, "DeliveryMachine", lambda arn: outside.deliveries)
     patch.setattr(wiring, "ManagementApi", lambda: outside.sockets)
-    patch.setattr("lambdas.core.clock.time.sleep", lambda seconds: None)
+    patch.setattr("lambdas.clock.time.sleep", lambda seconds: None)
     return outside
 
 

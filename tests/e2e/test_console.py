@@ -175,9 +175,8 @@ def test_a_waiting_message_is_shown_as_the_package_reads_it(page: Page, stage: S
 
     shown = page.until(lambda: run if (run := page.run(message["id"])) and "nextAttemptAt" in run else None)
     assert shown is not None
-    read = read_status(
-        installation.clients.stepfunctions, installation.delivery_state_machine_arn, message["id"]
-    ).model_dump(mode="json", by_alias=True)
+    client, machine = installation.clients.stepfunctions, installation.delivery_state_machine_arn
+    read = read_status(client, machine, message["id"]).to_json()
 
     same = {"attempts", "waitingFor", "waitingSince", "nextAttemptAt"}
     assert {name: shown[name] for name in same} == {name: read[name] for name in same}

@@ -1,12 +1,11 @@
 """The chat's stack: what it is, who may do what in it, what it has of Ringback, and who is called."""
 
 import ast
-import dataclasses
 import json
 import re
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 
@@ -140,7 +139,7 @@ def test_a_function_is_told_exactly_what_its_settings_ask_for_and_can_read_it(
     any_chat: Synthesis, module: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     variables = _variables(any_chat, module)
-    fields = {field.name.upper() for field in dataclasses.fields(_model(module))}
+    fields = {name.upper() for name in get_type_hints(_model(module))}
     assert set(variables) - COMMON - LOCAL == fields
     assert set(variables) >= COMMON
     for name, value in variables.items():
@@ -153,7 +152,7 @@ def test_settings_arrive(chat_of_everything: Synthesis, monkeypatch: pytest.Monk
     for module in MODULES:
         for name, value in _variables(chat_of_everything, module).items():
             monkeypatch.setenv(name, value)
-        told |= dataclasses.asdict(load(_model(module)))
+        told |= vars(load(_model(module)))
     assert told == {
         **CHAT_LIMITS,
         "role_claim": "cognito:groups",

@@ -6,6 +6,9 @@ from typing import Any, get_args
 import pytest
 from aws_cdk.assertions import Match
 
+from benchmarks import storm
+from benchmarks.storm.environment import TIMEOUT_SECONDS
+from benchmarks.storm.stream import EventSource
 from cdk_app.logs import RETENTION
 from cdk_app.settings import LogRetentionDays
 from tests.infrastructure.synthesis import Synthesis
@@ -55,6 +58,20 @@ def test_wake_is_invoked_for_new_connections_and_for_nothing_else(any_stage: Syn
         "BisectBatchOnFunctionError": True,
         "FunctionResponseTypes": ["ReportBatchItemFailures"],
     }
+
+
+def test_the_storm_is_measured_with_the_settings_of_the_stack(any_stage: Synthesis) -> None:
+    settings = any_stage.resources["Reconnects/Source"].properties
+    assert (
+        EventSource(
+            batch_size=settings["BatchSize"],
+            lanes_a_shard=settings["ParallelizationFactor"],
+            max_age_seconds=settings["MaximumRecordAgeInSeconds"],
+            bisects=settings["BisectBatchOnFunctionError"],
+        )
+        == storm.SOURCE
+    )
+    assert any_stage.resources["Wake/Function"].properties["Timeout"] == TIMEOUT_SECONDS
 
 
 def test_presence_reads_as_wake_does_and_hears_of_what_goes_as_well(everything: Synthesis, local: Synthesis) -> None:

@@ -1,12 +1,11 @@
 """What the functions are, and what they are told."""
 
 import ast
-import dataclasses
 import json
 import re
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_type_hints
 
 import pytest
 
@@ -98,9 +97,9 @@ def test_a_function_is_told_what_its_settings_ask_for_and_nothing_else(
 ) -> None:
     stage = everything if module in OPTIONAL else any_stage
     told = set(_environment(stage.functions[module]))
-    fields = dataclasses.fields(_model(module))
-    known = {field.name.upper() for field in fields}
-    needed = {field.name.upper() for field in fields if field.default is dataclasses.MISSING}
+    model = _model(module)
+    known = {name.upper() for name in get_type_hints(model)}
+    needed = {name.upper() for name in get_type_hints(model) if not hasattr(model, name)}
     assert told - COMMON - LOCAL <= known
     assert needed | COMMON <= told
 
@@ -111,7 +110,7 @@ def test_every_optional_variable_is_set_by_some_setting(
     for module in MODULES:
         stages = [stage for stage in (dev, local, everything) if module in stage.functions]
         told = {name for stage in stages for name in _environment(stage.functions[module])}
-        asked = {field.name.upper() for field in dataclasses.fields(_model(module))}
+        asked = {name.upper() for name in get_type_hints(_model(module))}
         # The keys of a token come from one of three places, and these stages use two of them.
         assert asked - told <= {"TOKEN_JWKS"}, module
 
@@ -190,7 +189,7 @@ def test_the_limit_policies_are_those_the_function_knows() -> None:
     from cdk_app.settings import StageSettings
 
     offered = get_args(StageSettings.model_fields["connection_limit_policy"].annotation)
-    known = {field.name: field.type for field in dataclasses.fields(settings.Connect)}["connection_limit_policy"]
+    known = get_type_hints(settings.Connect)["connection_limit_policy"]
     assert set(offered) == set(get_args(known))
 
 

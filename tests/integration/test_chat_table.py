@@ -164,7 +164,7 @@ def test_a_change_is_one_transaction_of_few_rows_and_none_twice(service: Service
 def test_pages_are_followed_until_there_is_enough(service: Service, table: ChatTable) -> None:
     """Every answer says that there is more."""
     row = {"collection": {"S": "desk"}, "item": {"S": "bo"}, "chat_id": {"S": "c-1"}}
-    chat = {"chat": {"S": waiting().model_dump_json(by_alias=True)}}
+    chat = {"chat": {"S": waiting().as_text()}}
     body = {"Items": [row | chat, row | chat], "LastEvaluatedKey": {"collection": {"S": "x"}, "item": {"S": "y"}}}
     service.answer = Answer(200, json.dumps(body).encode())
 

@@ -11,7 +11,7 @@ from lambdas.adapters import aws
 from lambdas.adapters.queues import DeadLetterQueue, IngestDeadLetterQueue
 from lambdas.adapters.runs import DeliveryMachine, WaitingRuns
 from lambdas.adapters.tables import CallbackTable, ConnectionTable, SequenceTable
-from lambdas.core.errors import ServiceUnavailable, StoreUnavailable
+from lambdas.core.errors import ServiceUnavailable, StoreUnavailable, Throttled
 from tests.builders import NOW, callback, connection, recipient
 from tests.integration.service import Answer, Service, refused_url
 
@@ -137,7 +137,7 @@ def test_a_page_that_fails_midway_is_translated_too(service: Service) -> None:
     row = {"caller_id": {"S": "user#ana"}, "waits_for": {"S": "reconnect#chat#42#run"}}
     stored = {
         **row,
-        "recipient": {"S": recipient().model_dump_json()},
+        "recipient": {"S": recipient().to_json()},
         "message_id": {"S": "m-1"},
         "execution_name": {"S": "run"},
         "entry": {"N": "1"},
@@ -154,6 +154,15 @@ def test_a_page_that_fails_midway_is_translated_too(service: Service) -> None:
     service.answer = fault("ThrottlingException")
     with pytest.raises(StoreUnavailable, match=r"^Query: ThrottlingException$"):
         next(waiting)
+
+
+def test_a_throttled_wake_is_told_apart_and_not_tried_again(service: Service) -> None:
+    service.answer = fault("ThrottlingException")
+
+    with pytest.raises(Throttled, match=r"^SendTaskSuccess: ThrottlingException$"):
+        WaitingRuns(tries_again=False).succeed(SECRET, {})
+
+    assert len(service.requests) == 1
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,10 +11,9 @@ from botocore.config import Config
 from lambdas.adapters import aws
 from lambdas.adapters.management_api import ManagementApi
 from lambdas.core import presence
-from lambdas.core.delivery import CALLS_AT_ONCE
 from lambdas.core.errors import InvalidMessage, ServiceUnavailable
 from lambdas.core.model import Connection
-from lambdas.core.ports import PostResult
+from lambdas.core.ports import CALLS_AT_ONCE, PostResult
 from tests.builders import connection
 from tests.fakes import FakeClock, FakeConnections
 from tests.integration.service import Answer, Service, refused_url
@@ -41,7 +39,7 @@ def tab(gateway: Service) -> Connection:
 
 
 def at(endpoint: str) -> Connection:
-    return replace(connection("Sm9/+ZQ="), endpoint=endpoint)
+    return connection("Sm9/+ZQ=")._replace(endpoint=endpoint)
 
 
 def test_a_frame_arrives_byte_for_byte_at_exactly_this_connection(gateway: Service, tab: Connection) -> None:

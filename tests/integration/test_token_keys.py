@@ -89,7 +89,9 @@ def timer() -> Timer:
 
 
 def at(url: str, timer: Timer, *, timeout_seconds: float = 3.0) -> token_keys.TokenKeys:
-    settings = Authorizer(("ES256",), "issuer", "audience", token_jwks_url=url)
+    settings = Authorizer(
+        token_algorithms=("ES256",), token_issuer="issuer", token_audience="audience", token_jwks_url=url
+    )
     return token_keys.of(settings, monotonic=timer, timeout_seconds=timeout_seconds)
 
 
@@ -203,7 +205,12 @@ def secrets() -> Iterator[Any]:
 
 
 def sharing(arn: str, timer: Timer, *algorithms: str) -> token_keys.TokenKeys:
-    settings = Authorizer(algorithms or ("HS256",), "issuer", "audience", token_secret_arn=arn)
+    settings = Authorizer(
+        token_algorithms=algorithms or ("HS256",),
+        token_issuer="issuer",
+        token_audience="audience",
+        token_secret_arn=arn,
+    )
     return token_keys.of(settings, monotonic=timer)
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -10,13 +9,13 @@ import pytest
 from lambdas.adapters import aws as aws_of_ringback
 from lambdas.adapters.tables import ConnectionTable
 from lambdas.chat.adapters import aws
-from lambdas.chat.adapters.clock import SystemClock
 from lambdas.chat.adapters.desk import ConnectedDesk
 from lambdas.chat.adapters.table import ChatTable
 from lambdas.chat.core import rules, sessions
 from lambdas.chat.core.model import Chat, Person
 from lambdas.chat.triggers import notice_presence, publish_events
-from ringback.envelope import Recipient
+from lambdas.clock import SystemClock
+from ringback.plain import Recipient
 from tests import builders
 from tests.chats import ANA, LIMITS
 from tests.fakes import FakeClock
@@ -117,7 +116,7 @@ class ChatStage:
         """Have somebody connect."""
         now = self.clock.now()
         connection = builders.connection(f"of-{person.user}", person.recipient)
-        self._connections.put(replace(connection, connected_at=now, expires_at=now + timedelta(days=7)))
+        self._connections.put(connection._replace(connected_at=now, expires_at=now + timedelta(days=7)))
         self._notice("opened", person.recipient, noticed)
 
     def leave(self, person: Person, *, noticed: bool = True) -> None:

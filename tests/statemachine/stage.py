@@ -5,7 +5,6 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from datetime import timedelta
 from enum import Enum
 from functools import partial
@@ -17,12 +16,12 @@ from botocore.exceptions import ClientError
 from lambdas.adapters import aws
 from lambdas.adapters.runs import DeliveryMachine
 from lambdas.adapters.tables import CallbackTable, ConnectionTable, SequenceTable
-from lambdas.core.clock import SystemClock
+from lambdas.clock import SystemClock
 from lambdas.core.model import Callback, Connection
 from lambdas.core.ports import Start
 from lambdas.routes import acknowledge
 from lambdas.triggers import wake
-from ringback.envelope import Recipient
+from ringback.plain import Recipient
 from tests import builders
 from tests.fakes import FakeClock
 from tests.statemachine import definition
@@ -34,6 +33,7 @@ MAX_ATTEMPTS = 4
 VALUES: dict[str, str | int] = {
     "BackoffBaseSeconds": 5,
     "BackoffCapSeconds": 900,
+    "LookAgainSeconds": 600,
     "DefaultAckTimeoutSeconds": 30,
     "DefaultTtlSeconds": builders.DAY_SECONDS,
     "MaxAttempts": MAX_ATTEMPTS,
@@ -233,8 +233,7 @@ class Stage:
     ) -> Connection:
         """Have a connection stored whose wake has not happened yet."""
         now = self.clock.now()
-        connection = replace(
-            builders.connection(connection_id, recipient),
+        connection = builders.connection(connection_id, recipient)._replace(
             connected_at=now - timedelta(seconds=age_seconds),
             expires_at=now + timedelta(seconds=life_seconds),
         )
@@ -252,7 +251,7 @@ class Stage:
     def acknowledge(self, message_id: str, sender: Recipient = ANA, connection_id: str = "c1") -> None:
         """Have a client acknowledge a message."""
         event = builders.message_event(json.dumps({"action": "ack", "id": message_id}), connection_id)
-        event["requestContext"]["authorizer"] |= sender.model_dump(by_alias=True)
+        event["requestContext"]["authorizer"] |= sender.to_wire()
         assert acknowledge.handler(event, builders.LAMBDA_CONTEXT)["statusCode"] == 200
 
     def connected(self, recipient: Recipient = ANA) -> set[str]:

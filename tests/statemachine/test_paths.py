@@ -12,7 +12,7 @@ from lambdas.adapters.runs import WaitingRuns
 from lambdas.core import model
 from lambdas.core.model import Callback
 from lambdas.core.ports import Start
-from ringback.envelope import Recipient
+from ringback.plain import Recipient
 from tests import builders
 from tests.builders import envelope
 from tests.statemachine import definition, paths
@@ -203,7 +203,7 @@ def test_for_somebody_who_is_not_there_the_message_waits(stage: Stage) -> None:
 def test_one_reconnect_wakes_every_message_that_waits_for_this_recipient(stage: Stage) -> None:
     theirs = [stage.send(envelope(id=name), name) for name in ("m-1", "m-2", "m-3")]
     elsewhere = builders.recipient(context_id="another")
-    other = stage.send(envelope(id="m-4", recipient=elsewhere.model_dump(by_alias=True)), "m-4")
+    other = stage.send(envelope(id="m-4", recipient=elsewhere.to_wire()), "m-4")
     for run in (*theirs, other):
         run.wait_in(WAIT)
 
@@ -286,7 +286,7 @@ def test_when_nobody_connects_in_time_the_machine_looks_again(stage: Stage) -> N
 
 
 def test_what_connected_without_a_wake_is_found_when_the_wait_is_over(stage: Stage) -> None:
-    """The safety net: a wake that is lost costs a backoff interval, not the message."""
+    """The safety net: a wake that is lost costs time, not the message."""
     run = stage.send(envelope())
     run.wait_in(WAIT)
     stage.store("c1")

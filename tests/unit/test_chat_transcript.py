@@ -147,7 +147,7 @@ def test_programs_get_the_chat_and_its_log() -> None:
             "firstResponseAt": "2030-01-31T12:00:02Z",
             "lastActivityAt": "2030-01-31T12:00:02Z",
         },
-        "events": [event.model_dump(mode="json", by_alias=True, exclude_none=True) for event in log(chats)],
+        "events": [event.as_json() for event in log(chats)],
         "complete": True,
     }
 
@@ -192,7 +192,7 @@ def test_a_log_of_which_some_has_expired_has_the_rest_once_and_says_so(gone: sli
 
 def test_what_is_too_long_for_one_answer_is_cut_off_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     chats = chat_of((1, accepted()), (2, said(ANA, "ä" * 100)), (3, said(ANA, "ö" * 100)))
-    first = sum(len(event.model_dump_json(by_alias=True, exclude_none=True).encode()) for event in log(chats)[:3])
+    first = sum(len(event.as_text().encode()) for event in log(chats)[:3])
 
     monkeypatch.setattr(transcript, "MAX_BYTES", first)
     cut = told(chats)

@@ -24,8 +24,9 @@ from lambdas.core.errors import (
     Superseded,
 )
 from lambdas.core.model import YOUNG_CONNECTION, Callback, Connection
-from lambdas.core.ports import Address, Numbered, PostResult
-from ringback.envelope import MAX_ACK_TIMEOUT_SECONDS, Recipient
+from lambdas.core.ports import CALLS_AT_ONCE, Address, Numbered, PostResult
+from ringback.limits import MAX_ACK_TIMEOUT_SECONDS
+from ringback.plain import Recipient
 from tests.builders import NOW, attempt, callback, connection, envelope, recipient, task, waiting
 from tests.fakes import FakeCallbacks, FakeClock, FakeConnections, FakeSequences, FakeSockets, FakeTokens
 
@@ -302,9 +303,9 @@ def test_all_tabs_get_it_at_the_same_moment(world: World) -> None:
             everybody.wait(timeout=5)
             return super().post(connection, frame)
 
-    everybody = threading.Barrier(delivery.CALLS_AT_ONCE)
+    everybody = threading.Barrier(CALLS_AT_ONCE)
     world.sockets = Meeting()
-    names = [f"tab-{number}" for number in range(delivery.CALLS_AT_ONCE)]
+    names = [f"tab-{number}" for number in range(CALLS_AT_ONCE)]
 
     assert world.post(attempt(), world.connect(*map(connection, names))).posted == names
 
@@ -654,11 +655,11 @@ def test_many_runs_are_woken_at_the_same_moment(world: World) -> None:
             everybody.wait(timeout=5)
             return super().succeed(task_token, output)
 
-    everybody = threading.Barrier(delivery.CALLS_AT_ONCE)
+    everybody = threading.Barrier(CALLS_AT_ONCE)
     world.tokens = Meeting()
-    world.park_many(delivery.CALLS_AT_ONCE)
+    world.park_many(CALLS_AT_ONCE)
 
-    assert world.wake(connection()) == delivery.CALLS_AT_ONCE
+    assert world.wake(connection()) == CALLS_AT_ONCE
 
 
 def test_a_wake_stops_when_its_time_is_up_and_the_next_one_goes_on_from_there(world: World) -> None:

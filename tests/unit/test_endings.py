@@ -1,7 +1,6 @@
 """What is left to do when a run has ended and its message was not delivered."""
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -91,7 +90,7 @@ def test_a_message_that_its_run_could_not_keep_is_kept_here(after: Aftermath, st
 
 
 def test_what_is_no_message_is_kept_too_and_has_no_number(after: Aftermath) -> None:
-    after.conclude(replace(ended(error="States.Runtime"), envelope_json='{"ordered": true}'))
+    after.conclude(ended(error="States.Runtime")._replace(envelope_json='{"ordered": true}'))
 
     assert [letter["message"] for letter in after.dead_letters.kept] == [{"ordered": True}]
     assert after.world.sequences.runs == {}
@@ -169,7 +168,7 @@ def test_an_announcement_that_ends_undelivered_announces_nothing(after: Aftermat
     after.conclude(ended("ABORTED", ordered=True))
     (announcement,) = after.world.deliveries.runs.values()
 
-    after.conclude(replace(ended(error="MessageExpired", cause=EXPIRED), envelope_json=announcement))
+    after.conclude(ended(error="MessageExpired", cause=EXPIRED)._replace(envelope_json=announcement))
 
     assert len(after.world.deliveries.runs) == 1
 

@@ -1,7 +1,7 @@
 """The fan-out: what is one, who gets it, and what becomes of who does not."""
 
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -10,12 +10,11 @@ from pydantic import ValidationError
 from lambdas.core import fan_out
 from lambdas.core.errors import InvalidMessage, MessageExpired, ServiceUnavailable
 from lambdas.core.fan_out import HAND_OVER_SECONDS, PART_SIZE, STARTS_AT_ONCE, FanOut, Part, Posted, Summary
-from lambdas.core.intake import same_message
 from lambdas.core.model import Connection
 from lambdas.core.ports import PostResult
 from ringback import envelope
 from ringback.fan_out import describe, parse, personal_id
-from ringback.names import execution_name
+from ringback.names import execution_name, same_message
 from tests.builders import DAY_SECONDS, connection, recipient
 from tests.fakes import (
     FakeClock,
@@ -62,7 +61,7 @@ class World:
         attributes = options.pop("attributes", {})
         for connection_id in ids or (user,):
             made = connection(connection_id, recipient(user), **options)
-            self.connections.put(replace(made, in_conversation=inside, attributes=attributes))
+            self.connections.put(made._replace(in_conversation=inside, attributes=attributes))
 
     def post(self, sent: FanOut, part: dict[str, Any]) -> Summary:
         return self.answer(sent, part).summary
@@ -383,7 +382,7 @@ def test_only_connections_with_the_attributes_get_it(
 def test_a_conversation_reaches_only_who_was_allowed_into_it(world: World) -> None:
     world.connect("ana")
     world.connect("ben", inside=False)
-    world.connections.put(replace(connection("next-door", recipient("cleo", context_id="43")), in_conversation=True))
+    world.connections.put(connection("next-door", recipient("cleo", context_id="43"))._replace(in_conversation=True))
 
     assert world.post(read(CONVERSATION), WHOLE) == Summary(people=1, posted=1)
     assert list(world.received) == ["ana"]

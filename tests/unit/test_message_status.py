@@ -95,7 +95,7 @@ def test_it_waits_for_a_reconnect_until_the_backoff_ends(runs: Any) -> None:
 
     status = read_status(runs, MACHINE, "m-1")
 
-    assert status.model_dump(mode="json", by_alias=True) == {
+    assert status.to_json() == {
         "id": "m-1",
         "state": "waiting",
         "attempts": 2,

@@ -74,6 +74,29 @@ def test_the_three_ways_to_give_a_message_are_one(publisher: Publisher, function
 
 
 @pytest.mark.parametrize(
+    "changes",
+    [
+        {"type": "message", "ack": "none", "ordered": False, "track": False, "durable": True, "sequence": None},
+        {"messageType": "hello", "ttlSeconds": 60.0},
+        {"expiresAt": "2030-01-31T12:00:00.500Z", "isFinal": False, "sequence": 0},
+        {"expiresAt": NOW, "durable": False, "type": "typing"},
+        {"retry": {"maxAttempts": 3, "backoffBaseSeconds": None}, "ackTimeoutSeconds": 5, "ack": "client"},
+        {"retry": {}, "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "ordered": True},
+        {"payload": None, "correlationId": "c", "track": True},
+    ],
+    ids=str,
+)
+def test_json_is_sent_as_its_envelope_would_be(
+    publisher: Publisher, functions: FakeFunctions, changes: dict[str, Any]
+) -> None:
+    """Or a message that is published once more, otherwise, would be another one."""
+    publisher.publish(envelope(**changes))
+    ((sent,),) = functions.calls
+    model = Envelope.model_validate(envelope(**changes), by_alias=True, by_name=False)
+    assert sent == model.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+
+
+@pytest.mark.parametrize(
     ("changes", "named"),
     [
         ({"paylod": 1}, "paylod"),

@@ -30,7 +30,9 @@ PAYLOAD = b'{"sub":"ana"}'
 
 def keys(*members: object, algorithms: tuple[str, ...] = ("RS256", "ES256")) -> token_keys.TokenKeys:
     key_set = json.dumps({"keys": list(members) or [EC_384_JWK, RSA_JWK, EC_JWK]})
-    return token_keys.of(Authorizer(algorithms, "issuer", "audience", token_jwks=key_set))
+    return token_keys.of(
+        Authorizer(token_algorithms=algorithms, token_issuer="issuer", token_audience="audience", token_jwks=key_set)
+    )
 
 
 def sign(key: Any, algorithm: str, **header: object) -> str:
@@ -155,7 +157,9 @@ def test_a_weak_key_signs_nothing() -> None:
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"keys": {}}', '{"keys": []}', '{"keys": [{"kty": "oct"}]}'])
 def test_settings_without_a_usable_key_set_are_an_error(text: str) -> None:
     with pytest.raises(SettingsError, match="TOKEN_JWKS: "):
-        token_keys.of(Authorizer(("ES256",), "issuer", "audience", token_jwks=text))
+        token_keys.of(
+            Authorizer(token_algorithms=("ES256",), token_issuer="issuer", token_audience="audience", token_jwks=text)
+        )
 
 
 @pytest.mark.parametrize(
@@ -180,5 +184,10 @@ def test_settings_without_a_usable_key_set_are_an_error(text: str) -> None:
 def test_settings_that_do_not_fit_together_are_an_error(
     algorithms: tuple[str, ...], source: dict[str, str], named: str
 ) -> None:
+    whose: Any = {"token_issuer": "issuer", "token_audience": "audience", **source}
     with pytest.raises(SettingsError, match=named):
-        token_keys.of(Authorizer(algorithms, "issuer", "audience", **source))  # type: ignore[arg-type]
+        token_keys.of(Authorizer(token_algorithms=algorithms, **whose))
+
+
+def test_a_key_does_not_show_what_it_is_made_of() -> None:
+    assert "s3cr3t" not in repr(token_keys.Key(None, "HS256", b"s3cr3t" * 8))

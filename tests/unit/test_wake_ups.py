@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from lambdas.core import delivery
 from lambdas.core.errors import ServiceUnavailable
 from lambdas.core.model import Connection
-from ringback.envelope import Recipient
+from ringback.plain import Recipient
 from tests.builders import attempt, connection, waiting
 from tests.fakes import FakeCallbacks, FakeClock, FakeConnections, FakeTokens
 

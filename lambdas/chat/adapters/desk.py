@@ -1,6 +1,5 @@
 """Who is at the agents' desk, as Ringback's connections say."""
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lambdas.chat.adapters import aws
@@ -11,12 +10,12 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 
-@dataclass(frozen=True)
 class ConnectedDesk:
     """`lambdas.chat.core.ports.Desk` on Ringback's table of connections."""
 
-    table_name: str
-    client: "DynamoDBClient"
+    def __init__(self, table_name: str, client: "DynamoDBClient") -> None:
+        self.table_name = table_name
+        self.client = client
 
     def has(self, agent: str) -> bool:
         """Whether the agent has an open connection to the desk."""

@@ -1,7 +1,6 @@
 """What people get: messages that Ringback carries."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from itertools import islice
 from typing import Any
@@ -10,15 +9,16 @@ from lambdas.chat.adapters import aws
 from lambdas.chat.core.errors import Unavailable
 from lambdas.chat.core.model import Event, Person
 from lambdas.observability import Metric, count, logger
+from ringback.forms import timestamp
 from ringback.installation import Clients, Installation
 from ringback.publisher import Publisher, Result
 
 
-@dataclass(frozen=True)
 class Screens:
     """`lambdas.chat.core.ports.Screens` on Ringback, which is given ``to_show`` no longer than its caller has time."""
 
-    to_show: Installation
+    def __init__(self, to_show: Installation) -> None:
+        self.to_show = to_show
 
     def show(self, kind: str, payloads: Iterable[tuple[Person, dict[str, Any]]]) -> int:
         """Push what is true only now to who is connected now, once; answers how many were.
@@ -42,12 +42,13 @@ class Screens:
         return sum(result.accepted for result in results)
 
 
-@dataclass(frozen=True)
 class Pushes(Screens):
     """`lambdas.chat.core.ports.Pushes` on Ringback."""
 
-    to_tell: Installation
-    ttl: timedelta
+    def __init__(self, to_show: Installation, to_tell: Installation, ttl: timedelta) -> None:
+        super().__init__(to_show)
+        self.to_tell = to_tell
+        self.ttl = ttl
 
     def tell(self, events: Sequence[tuple[Event, Sequence[Person]]]) -> tuple[int, str | None]:
         """Push events to the people of their chats, in this order; answers how many are done, and why the next is not.
@@ -74,7 +75,7 @@ class Pushes(Screens):
     def _messages(self, event: Event, people: Sequence[Person]) -> Iterator[dict[str, Any]]:
         payload = event.as_json()
         # Not a length: what is pushed again has to be the same, or Step Functions would take it for another run's.
-        expires_at = event.at + self.ttl
+        expires_at = timestamp(event.at + self.ttl)
         for place, person in enumerate(people):
             yield {
                 "id": f"{event.chat_id}-{event.number}-{place}",

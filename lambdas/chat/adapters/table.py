@@ -23,7 +23,6 @@ A row may be of a newer version, which was taken back: what it says beyond what 
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -37,19 +36,20 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 EVENT_PREFIX = "event#"
+aws.ahead(aws.dynamodb)  # whoever imports this asks the table
 _DIGITS = 8
 _LAST = 10**_DIGITS - 1
 _OVERTAKEN = {"ConditionalCheckFailed", "TransactionConflict"}
-_UNREADABLE = (ValueError, KeyError, TypeError, AttributeError)  # a validation error is a ValueError
+_UNREADABLE = (ValueError, KeyError, TypeError, AttributeError)
 
 
-@dataclass(frozen=True)
 class ChatTable:
     """`lambdas.chat.core.ports.Chats` on DynamoDB."""
 
-    name: str
-    client: "DynamoDBClient"
-    retention: timedelta
+    def __init__(self, name: str, client: "DynamoDBClient", retention: timedelta) -> None:
+        self.name = name
+        self.client = client
+        self.retention = retention
 
     def get(self, chat_id: str) -> Chat | None:
         """The chat as it is now."""
@@ -110,16 +110,14 @@ class ChatTable:
         row = self._passing(_chat(chat_id), "wait", task_token=wait.task_token, phase=wait.phase.value)
         entry = {"N": str(wait.entry)}
         with aws.translated():
-            try:
-                self.client.put_item(
+            return aws.condition_holds(
+                lambda: self.client.put_item(
                     TableName=self.name,
                     Item=row | {"entry": entry},
                     ConditionExpression="attribute_not_exists(entry) OR entry <= :mine",
                     ExpressionAttributeValues={":mine": entry},
                 )
-            except self.client.exceptions.ConditionalCheckFailedException:
-                return False
-        return True
+            )
 
     def parked(self, chat_id: str) -> Wait | None:
         """What it waits on, or has waited on last."""
@@ -129,15 +127,14 @@ class ChatTable:
     def unpark(self, chat_id: str, task_token: str) -> None:
         """Forget this token, unless a later one has taken its place."""
         with aws.translated():
-            try:
-                self.client.delete_item(
+            aws.condition_holds(
+                lambda: self.client.delete_item(
                     TableName=self.name,
                     Key=_key(_chat(chat_id), "wait"),
                     ConditionExpression="task_token = :mine",
                     ExpressionAttributeValues={":mine": {"S": task_token}},
                 )
-            except self.client.exceptions.ConditionalCheckFailedException:
-                return
+            )
 
     def _write(self, writes: Sequence[Any]) -> None:
         with aws.translated():
@@ -167,7 +164,7 @@ class ChatTable:
         else:
             seen = {":seen": {"N": str(before.version)}}
             yield self._put(state, ConditionExpression="version = :seen", ExpressionAttributeValues=seen)
-        people = json.dumps([person.model_dump(mode="json") for person in change.to])
+        people = json.dumps([person.as_json() for person in change.to])
         yield self._put_new(self._passing(place, _event_item(event.number), event=text, people=people))
         if event.type is EventType.MESSAGE:
             yield self._put_new(self._passing(place, f"sent#{event.id}", event=text))
@@ -242,7 +239,7 @@ class ChatTable:
 
 def event_of(row: dict[str, Any]) -> tuple[Event, list[Person]]:
     """An event and who is told of it, from its row in DynamoDB's own JSON, as the stream brings it."""
-    people = [Person.model_validate(person, extra="ignore") for person in json.loads(row["people"]["S"])]
+    people = [Person.from_json(person) for person in json.loads(row["people"]["S"])]
     return _event_of(row), people
 
 
@@ -268,14 +265,14 @@ def _texts(chat: Chat) -> dict[str, str]:
 
 def _chat_of(row: Any) -> Chat:
     """A chat, from a row that has one."""
-    chat = Chat.model_validate_json(row["chat"]["S"], extra="ignore")
+    chat = Chat.from_text(row["chat"]["S"])
     allowances = json.loads(row["allowances"]["S"]) if "allowances" in row else {}  # an older version has none
     whole_at = {who: datetime.fromisoformat(moment) for who, moment in allowances.items()}
-    return chat.model_copy(update={"allowance_whole_at": whole_at})
+    return chat.replace(allowance_whole_at=whole_at)
 
 
 def _event_of(row: Any) -> Event:
-    return Event.model_validate_json(row["event"]["S"], extra="ignore")
+    return Event.from_text(row["event"]["S"])
 
 
 def _note_unreadable(key: Any, error: Exception) -> None:

@@ -4,12 +4,12 @@ from datetime import timedelta
 
 from lambdas.chat import settings
 from lambdas.chat.adapters import aws
-from lambdas.chat.adapters.clock import SystemClock
 from lambdas.chat.adapters.desk import ConnectedDesk
 from lambdas.chat.adapters.pushes import Pushes, Screens, installation
 from lambdas.chat.adapters.session_machine import SessionMachine, WaitingRuns
 from lambdas.chat.adapters.table import ChatTable
 from lambdas.chat.core.rules import Limits
+from lambdas.clock import SystemClock
 from ringback.installation import Installation
 
 SHOWING_SECONDS = 10
@@ -51,12 +51,12 @@ def pushes(environment: settings.PublishEvents) -> Pushes:
 
 def waiting_runs() -> WaitingRuns:
     """The runs that wait."""
-    return WaitingRuns(aws.step_functions())
+    return WaitingRuns()
 
 
 def runs(environment: settings.PublishEvents) -> SessionMachine:
     """The runs, and how to start one."""
-    return SessionMachine(aws.step_functions(), environment.chat_session_state_machine_arn)
+    return SessionMachine(environment.chat_session_state_machine_arn)
 
 
 def clock() -> SystemClock:

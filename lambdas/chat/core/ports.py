@@ -1,9 +1,8 @@
 """What the core needs of the world outside."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from lambdas.chat.core.model import Change, Chat, Event, Person
 from lambdas.chat.core.rules import Phase
@@ -13,8 +12,7 @@ class Overtaken(Exception):
     """Somebody changed the chat since it was read: read it again, and decide again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
+class Wait(NamedTuple):
     """A state of a chat's run that waits: on which token, and for the end of which phase.
 
     ``entry`` orders the waits of one run: of two, the greater one began later.

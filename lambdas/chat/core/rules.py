@@ -19,10 +19,9 @@ A customer hears of nobody else's chat (ChatNotFound). An agent knows that there
 (NotYourChat). All of it is pure: a chat and a moment in, a `Change` out; None if there is nothing to change.
 """
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from lambdas.chat.core.errors import (
     AgentsOnly,
@@ -41,8 +40,7 @@ from lambdas.chat.core.errors import (
 from lambdas.chat.core.model import Change, Chat, EndReason, Event, EventType, Person, Role, Status
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(NamedTuple):
     """How long a chat may stay in each of its phases, and how much each of its people may say in a minute."""
 
     max_wait_seconds: int
@@ -88,9 +86,7 @@ def accept(chat: Chat, by: Person, now: datetime) -> Change | None:
         raise AlreadyAccepted("another agent has accepted it")
     _not_ended(chat)
     waited = _seconds(chat.waiting_since, now)
-    taken = chat.model_copy(
-        update={"status": Status.ACTIVE, "agent": by.user, "accepted_at": now, "last_activity_at": now}
-    )
+    taken = chat.replace(status=Status.ACTIVE, agent=by.user, accepted_at=now, last_activity_at=now)
     return _change(taken, now, by, EventType.ACCEPTED, agent=by.user, seconds=waited)
 
 
@@ -99,13 +95,9 @@ def send(chat: Chat, by: Person, message_id: str, text: str, limits: Limits, now
     _open_to(chat, by, waiting_too=True)
     allowances = _spend(chat, by, limits, now)
     is_first_response = by.role is Role.AGENT and chat.first_response_at is None
-    said = chat.model_copy(
-        update={
-            "last_activity_at": now,
-            "allowance_whole_at": allowances,
-            **({"first_response_at": now} if is_first_response else {}),
-        }
-    )
+    said = chat.replace(last_activity_at=now, allowance_whole_at=allowances)
+    if is_first_response:
+        said = said.replace(first_response_at=now)
     seconds = _seconds(chat.accepted_at or now, now) if is_first_response else None
     return _change(said, now, by, EventType.MESSAGE, id=message_id, text=text, seconds=seconds)
 
@@ -124,9 +116,7 @@ def transfer(chat: Chat, by: Person, to: str | None, now: datetime) -> Change | 
         return _requeue(chat, by, "transfer", now)
     if to == chat.agent:
         return None
-    handed = chat.model_copy(
-        update={"agent": to, "accepted_at": now, "agent_away_since": None, "last_activity_at": now}
-    )
+    handed = chat.replace(agent=to, accepted_at=now, agent_away_since=None, last_activity_at=now)
     return _change(handed, now, by, EventType.TRANSFERRED, also=_agent(chat), agent=to)
 
 
@@ -153,7 +143,7 @@ def rate(chat: Chat, by: Person, rating: int, feedback: str | None, limits: Limi
         raise AlreadyRated("it has been rated, and a rating stays as it is")
     if now >= chat.ended_at + timedelta(seconds=limits.rating_seconds):
         raise RatingClosed("the time for a rating is over")
-    rated = chat.model_copy(update={"rating": rating, "feedback": feedback})
+    rated = chat.replace(rating=rating, feedback=feedback)
     return _change(rated, now, by, EventType.RATED, rating=rating, feedback=feedback)
 
 
@@ -161,7 +151,7 @@ def agent_left(chat: Chat, agent: str, limits: Limits, now: datetime) -> Change 
     """The agent's last connection to the desk has gone."""
     if chat.status is not Status.ACTIVE or chat.agent != agent or chat.agent_away_since:
         return None
-    left = chat.model_copy(update={"agent_away_since": now})
+    left = chat.replace(agent_away_since=now)
     return _change(left, now, None, EventType.AGENT_AWAY, agent=agent, seconds=limits.agent_away_seconds)
 
 
@@ -170,7 +160,7 @@ def agent_returned(chat: Chat, agent: str, now: datetime) -> Change | None:
     if chat.status is not Status.ACTIVE or chat.agent != agent or not chat.agent_away_since:
         return None
     # Without its agent nobody could do anything about it, so it was not idle.
-    returned = chat.model_copy(update={"agent_away_since": None, "last_activity_at": now})
+    returned = chat.replace(agent_away_since=None, last_activity_at=now)
     return _change(returned, now, None, EventType.AGENT_BACK, agent=agent)
 
 
@@ -282,22 +272,14 @@ def _not_ended(chat: Chat) -> None:
 
 
 def _end(chat: Chat, by: Person | None, reason: EndReason, now: datetime) -> Change:
-    ended = chat.model_copy(
-        update={"status": Status.ENDED, "ended_at": now, "end_reason": reason, "agent_away_since": None}
-    )
+    ended = chat.replace(status=Status.ENDED, ended_at=now, end_reason=reason, agent_away_since=None)
     duration = _seconds(chat.started_at, now)
     return _change(ended, now, by, EventType.ENDED, reason=reason, seconds=duration, can_be_rated=ended.was_accepted)
 
 
 def _requeue(chat: Chat, by: Person | None, reason: Literal["transfer", "agent_away"], now: datetime) -> Change:
-    waiting = chat.model_copy(
-        update={
-            "status": Status.WAITING,
-            "agent": None,
-            "agent_away_since": None,
-            "waiting_since": now,
-            "last_activity_at": now,
-        }
+    waiting = chat.replace(
+        status=Status.WAITING, agent=None, agent_away_since=None, waiting_since=now, last_activity_at=now
     )
     return _change(waiting, now, by, EventType.REQUEUED, also=_agent(chat), agent=chat.agent, reason=reason)
 
@@ -305,7 +287,7 @@ def _requeue(chat: Chat, by: Person | None, reason: Literal["transfer", "agent_a
 def _change(
     chat: Chat, now: datetime, by: Person | None, kind: EventType, *, also: Person | None = None, **facts: Any
 ) -> Change:
-    changed = chat.model_copy(update={"version": chat.version + 1})
+    changed = chat.replace(version=chat.version + 1)
     event = Event(chat_id=chat.id, number=changed.version, type=kind, at=now, by=by, **facts)
     told = [_customer(chat), *([_agent(chat)] if chat.agent else []), *([also] if also else [])]
     return Change(chat=changed, event=event, to=tuple(told))

@@ -2,9 +2,8 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from lambdas.chat.core import rules, running, sessions
 from lambdas.chat.core.errors import Unavailable
@@ -21,8 +20,7 @@ _LARGEST_LIST_BYTES = 100_000  # a frame has 128 KiB
 _CHANGES_THE_QUEUE = frozenset({EventType.WAITING, EventType.ACCEPTED, EventType.REQUEUED, EventType.ENDED})
 
 
-@dataclass(frozen=True, slots=True)
-class Published:
+class Published(NamedTuple):
     """How far it went: so many of the events are done, and the reason if that is not all of them.
 
     ``waiting`` is how many chats are in the queue (1,000 at most), if it may have changed.

@@ -1,9 +1,8 @@
 """What was said and done in a chat, from its beginning: for programs, and to be read."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from lambdas.chat.core.model import Chat, EndReason, Event, EventType, Person, Role
 from lambdas.chat.core.ports import Chats
@@ -14,8 +13,7 @@ MAX_BYTES = 1_500_000
 _PAGE = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Transcript:
+class Transcript(NamedTuple):
     """A chat and what happened in it. ``is_cut_off``: it is too long to be told whole."""
 
     chat: Chat

@@ -5,24 +5,47 @@ Only whoever exports it or tests it imports this; the function does without.
 
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import models_json_schema
 
-from lambdas.chat.core import telling
+from lambdas.chat.core import model, telling
 from lambdas.chat.core.errors import TooManyMessages
-from lambdas.chat.core.model import Chat, Event
-from lambdas.chat.routes.chat_api import app
+from lambdas.chat.routes.bodies import NewChat, NewMessage, NewRating, Transfer
+from lambdas.chat.routes.chat_api import ROUTES
 from lambdas.chat.routes.problems import TRY_AGAIN, Kind
-from lambdas.chat.routes.requests import FORMS, NewChat, NewMessage, NewRating, Transfer
-from lambdas.openapi import JSON, REFUSAL, SCHEMAS, Json, answer, document, one_of, problem, problem_answers
+from lambdas.chat.routes.requests import FORMS, MAX_EVENT_NUMBER, MAX_EVENTS
+from lambdas.openapi import (
+    JSON,
+    REFUSAL,
+    SCHEMAS,
+    Json,
+    answer,
+    document,
+    model_of,
+    one_of,
+    parameter,
+    problem,
+    problem_answers,
+)
 from lambdas.problems import General
 from lambdas.problems import Kind as AnyKind
 
 
 class _Answer(BaseModel):
     model_config = ConfigDict(extra="forbid")
+
+
+if TYPE_CHECKING:  # for whom a model that is made is no type
+
+    class Chat(BaseModel):
+        """See `lambdas.chat.core.model`."""
+
+    class Event(BaseModel):
+        """See there."""
+else:
+    Chat, Event = model_of(model.Chat, closed=True, without=model.NOT_IN_JSON), model_of(model.Event, closed=True)
 
 
 class ShownChat(Chat):
@@ -85,7 +108,7 @@ Every other error is a problem (RFC 9457); its `type` stays as it is for good.
 def openapi() -> Json:
     """The OpenAPI 3.1 document. Needs no AWS and no environment."""
     return document(
-        app,
+        ROUTES,
         info={
             "title": "Ringback Chat",
             "summary": "Live chat: queue, agents, messages, ratings",
@@ -98,6 +121,7 @@ def openapi() -> Json:
         },
         security=[{"jwt": []}],
         components={"schemas": _schemas(), "securitySchemes": _SECURITY_SCHEMES},
+        parameters={"id": parameter("id", "The chat's id.", {"type": "string"})},
         operations=_OPERATIONS,
     )
 
@@ -257,6 +281,20 @@ _OPERATIONS: Mapping[str, Json] = {
         "description": "Everything that happened, messages and all else, as it was pushed. Who knows all up to some "
         "number asks for what came after it.",
         "tags": ["chats"],
+        "parameters": [
+            parameter(
+                "after",
+                "The number of the last event that is known.",
+                {"type": "integer", "maximum": MAX_EVENT_NUMBER, "minimum": 0, "default": 0},
+                where="query",
+            ),
+            parameter(
+                "limit",
+                "How many are wanted at most.",
+                {"type": "integer", "maximum": MAX_EVENTS, "minimum": 1, "default": MAX_EVENTS},
+                where="query",
+            ),
+        ],
         "responses": {
             "200": answer("In its order", "Messages", {"messages": [_MESSAGE], "more": False}),
             **_problems(General.INVALID_REQUEST, Kind.CHAT_NOT_FOUND, Kind.NOT_YOUR_CHAT),
@@ -323,6 +361,14 @@ _OPERATIONS: Mapping[str, Json] = {
         "summary": "What was said and done",
         "description": "As JSON or as plain text: the parameter `format` says which, or the header `Accept`.",
         "tags": ["chats"],
+        "parameters": [
+            parameter(
+                "format",
+                "The form of the answer; goes before the header `Accept`.",
+                {"type": "string", "enum": list(FORMS)},
+                where="query",
+            )
+        ],
         "responses": {
             "200": {
                 "description": "From the beginning",

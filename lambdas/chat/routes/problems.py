@@ -3,13 +3,11 @@
 import re
 from http import HTTPStatus
 
-from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
-
 from lambdas import problems
 from lambdas.chat.core import errors
 from lambdas.chat.core.errors import ChatError
-from lambdas.problems import General, Problem
-from ringback.envelope import plainly
+from lambdas.problems import Problem
+from lambdas.routing import NoRoute
 
 TRY_AGAIN = "try the same again in a moment"
 
@@ -48,12 +46,8 @@ def of(error: Exception) -> Problem:
     match error:
         case Problem():
             return error
-        case RequestValidationError():
-            wrong = [
-                (str(item["loc"][-1]), plainly(item["type"], item["loc"][-1:], item["msg"])) for item in error.errors()
-            ]
-            detail = "; ".join(f"{field}: {problem}" for field, problem in wrong)
-            return Problem(General.INVALID_REQUEST, detail, errors=wrong)
+        case NoRoute():
+            return problems.nothing_there(error)
         case errors.Unavailable():
             problems.note_unavailable(error)
             return problems.unavailable(Kind.UNAVAILABLE, TRY_AGAIN)

@@ -1,147 +1,158 @@
-"""What is read of a request to the chat's API: who calls, and what they send."""
+"""What is read of a request to the chat's API: who calls, and what they send.
+
+What is surely right is read here. All else goes to the models in `bodies`, which are imported then: they take it after
+all, or say what is wrong.
+"""
 
 import base64
 import json
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self, TypeVar
-
-from aws_lambda_powertools.event_handler.openapi.params import Path, Query
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    ValidationError,
-    model_validator,
-)
+from functools import partial
+from typing import Any, NamedTuple, Protocol, Self, TypeVar
 
 from lambdas.chat.core.errors import ChatNotFound, Forbidden
 from lambdas.chat.core.model import MAX_FEEDBACK_LENGTH, MAX_SUBJECT_LENGTH, MAX_TEXT_LENGTH, Person, Role
-from lambdas.problems import General, Problem, fields, json_object
-from ringback.envelope import WHOLE, MessageId, User, describe
+from lambdas.problems import General, Problem, json_object
+from ringback import surely
+from ringback.limits import MAX_ID_LENGTH, MAX_USER_LENGTH
+from ringback.surely import NotSure, optional, require
 
 FORMS = {"json": "application/json", "text": "text/plain"}
 MAX_EVENTS = 100
-_OR = " or "
 MAX_EVENT_NUMBER = 99_999_999
-
-Body = TypeVar("Body", bound="_Body")
 
 # They would mean something to whoever shows the text: control characters, and what turns the direction of the rest.
 _CONTROL = r"\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069"
 # Whitespace, and what takes no room or shows nothing. Nothing of it is in the other list, so that matching is quick.
 _BLANK = r"\t\n\r \u00a0\u00ad\u1680\u180e\u2000-\u200f\u2028\u2029\u202f\u205f-\u2064\u2800\u3000\u3164\ufeff"
-_READABLE = rf"[^{_CONTROL}]*"
-_SAYS_SOMETHING = rf"[{_BLANK}]*[^{_BLANK}{_CONTROL}][^{_CONTROL}]*"
+READABLE = rf"[^{_CONTROL}]*"
+SAYS_SOMETHING = rf"[{_BLANK}]*[^{_BLANK}{_CONTROL}][^{_CONTROL}]*"
 _CHAT_ID = r"[A-Za-z0-9-]{1,80}"
 # One, signed; API Gateway takes it without the scheme, too.
 _SIGNED = r"(?i:Bearer +)?[A-Za-z0-9_-]+\.(?P<payload>[A-Za-z0-9_-]+)\.[A-Za-z0-9_-]+"
 
 
-def _known(text: str) -> str:
-    """Raises ChatNotFound for what can be no chat's id."""
-    if not re.fullmatch(_CHAT_ID, text):
-        raise ChatNotFound("there is no such chat, or it is not yours")
-    return text
+class Given(Protocol):
+    """What a request gives."""
+
+    @classmethod
+    def surely(cls, value: object) -> Self:
+        """Read its JSON form; raises NotSure for what is not surely right."""
 
 
-ChatId = Annotated[str, AfterValidator(_known), Path(description="The chat's id.")]
-After = Annotated[int, Query(ge=0, le=MAX_EVENT_NUMBER, description="The number of the last event that is known.")]
-Limit = Annotated[int, Query(ge=1, le=MAX_EVENTS, description="How many are wanted at most.")]
-Format = Annotated[
-    Literal["json", "text"] | None, Query(description="The form of the answer; goes before the header `Accept`.")
-]
+G = TypeVar("G", bound=Given)
 
 
-class _Body(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-def _readable(text: str) -> str:
-    if not re.fullmatch(_READABLE, text):
-        raise ValueError("must have no control characters but tabs and line ends, and none that turn the direction")
-    if not re.fullmatch(_SAYS_SOMETHING, text):
-        raise ValueError("must not be blank")
-    return text
-
-
-_TEXT = AfterValidator(_readable)
-_AS_PATTERN = {"pattern": f"^{_SAYS_SOMETHING}$"}
-Subject = Annotated[
-    str, StringConstraints(min_length=1, max_length=MAX_SUBJECT_LENGTH), _TEXT, Field(json_schema_extra=_AS_PATTERN)
-]
-Text = Annotated[
-    str, StringConstraints(min_length=1, max_length=MAX_TEXT_LENGTH), _TEXT, Field(json_schema_extra=_AS_PATTERN)
-]
-Feedback = Annotated[
-    str, StringConstraints(min_length=1, max_length=MAX_FEEDBACK_LENGTH), _TEXT, Field(json_schema_extra=_AS_PATTERN)
-]
-
-
-class NewChat(_Body):
+class NewChat(NamedTuple):
     """A chat that is to be started."""
 
-    subject: Annotated[Subject | None, Field(description="What it is about, in a few words.")] = None
+    subject: str | None = None
+
+    @classmethod
+    def surely(cls, value: object) -> Self:
+        """Read it."""
+        given = surely.fields(value, cls._fields)
+        return cls(optional(_text, given.get("subject"), MAX_SUBJECT_LENGTH))
 
 
-class NewMessage(_Body):
+class NewMessage(NamedTuple):
     """Something that is to be said."""
 
-    id: Annotated[
-        MessageId | None,
-        Field(description="Names the message for good, and makes it safe to send twice. Without one, it is given one."),
-    ] = None
-    text: Annotated[
-        Text, Field(description="What is said: not blank, and no control characters but tabs and line ends.")
-    ]
+    text: str
+    id: str | None = None
+
+    @classmethod
+    def surely(cls, value: object) -> Self:
+        """Read it."""
+        given = surely.fields(value, cls._fields)
+        return cls(
+            _text(given.get("text"), MAX_TEXT_LENGTH), optional(surely.identifier, given.get("id"), MAX_ID_LENGTH)
+        )
 
 
-class Transfer(_Body):
-    """Whom the chat is handed on to: another agent, or back to the queue. Exactly one of the two."""
+class Transfer(NamedTuple):
+    """Whom the chat is handed on to: another agent, or back to the queue."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "oneOf": [
-                {"required": ["agent"], "properties": {"agent": {"type": "string"}}},
-                {"required": ["queue"], "properties": {"queue": {"const": True}}},
-            ]
-        }
-    )
+    agent: str | None = None
+    queue: bool | None = None
 
-    agent: Annotated[User | None, Field(description="Who gets it; has to be at the desk.")] = None
-    queue: Annotated[
-        Annotated[bool, Field(json_schema_extra={"const": True})] | None, Field(description="Nobody gets it, yet.")
-    ] = None
-
-    @model_validator(mode="after")
-    def _one_of_them(self) -> Self:
-        if self.queue is False or (self.agent is None) is (self.queue is None):
-            raise ValueError('give one of the two: "agent" with a name, or "queue" as true')
-        return self
+    @classmethod
+    def surely(cls, value: object) -> Self:
+        """Read it."""
+        given = surely.fields(value, cls._fields)
+        agent, queue = optional(surely.identifier, given.get("agent"), MAX_USER_LENGTH), given.get("queue")
+        require(queue is (None if agent else True))
+        return cls(agent, queue)
 
 
-class NewRating(_Body):
+class NewRating(NamedTuple):
     """How it was."""
 
-    rating: Annotated[int, Field(ge=1, le=5, description="1 is the worst, 5 the best."), WHOLE]
-    feedback: Annotated[Feedback | None, Field(description="Why, in the customer's words.")] = None
+    rating: int
+    feedback: str | None = None
+
+    @classmethod
+    def surely(cls, value: object) -> Self:
+        """Read it."""
+        given = surely.fields(value, cls._fields)
+        rating = surely.number(given.get("rating"), 1, 5)
+        return cls(rating, optional(_text, given.get("feedback"), MAX_FEEDBACK_LENGTH))
 
 
-def read(body: type[Body], event: Mapping[str, Any]) -> Body:
+class Page(NamedTuple):
+    """Which events are wanted: so many after this one."""
+
+    after: int = 0
+    limit: int = MAX_EVENTS
+
+    @classmethod
+    def surely(cls, value: object) -> Self:
+        """Read it, of the parameters behind the path."""
+        given = surely.fields(value, cls._fields)
+        limits = {"after": (0, MAX_EVENT_NUMBER), "limit": (1, MAX_EVENTS)}
+        return cls(**{name: surely.number(_digits(text), *limits[name]) for name, text in given.items()})
+
+
+class Form(NamedTuple):
+    """Which form of the answer is wanted."""
+
+    format: str | None = None
+
+    @classmethod
+    def surely(cls, value: object) -> Self:
+        """Read it, of the parameters behind the path."""
+        return cls(optional(partial(surely.matching, "|".join(FORMS)), surely.fields(value, cls._fields).get("format")))
+
+
+def body(kind: type[G], event: Mapping[str, Any]) -> G:
     """What the caller sends; nothing at all is as good as an empty object.
 
     Raises:
         Problem: it cannot be read.
     """
     value, _ = json_object(event) if event.get("body") else ({}, 0)
-    try:
-        return body.model_validate(value)
-    except ValidationError as error:
-        told = describe(error, whole=_OR.join(body.model_fields))
-        wrong = [(name, problem) for names, problem in fields(told) for name in names.split(_OR)]
-        raise Problem(General.INVALID_REQUEST, told, errors=wrong) from None
+    return _read(kind, value)
+
+
+def parameters(kind: type[G], query: Mapping[str, str]) -> G:
+    """What stands behind the path, beside what is not asked for.
+
+    Raises:
+        Problem: it cannot be read.
+    """
+    return _read(kind, {name: text for name, text in query.items() if name in kind.__annotations__})
+
+
+def chat_id(name: str) -> str:
+    """The id of a chat, from the path.
+
+    Raises:
+        ChatNotFound: it can be none.
+    """
+    if not re.fullmatch(_CHAT_ID, name):
+        raise ChatNotFound("there is no such chat, or it is not yours")
+    return name
 
 
 def caller(event: Mapping[str, Any], *, role_claim: str, agent_role: str) -> Person:
@@ -156,12 +167,11 @@ def caller(event: Mapping[str, Any], *, role_claim: str, agent_role: str) -> Per
     claims = _claims_of(event)
     claimed = claims.get(role_claim)
     is_agent = agent_role in claimed if isinstance(claimed, list) else claimed == agent_role
-    person = Person(role=Role.AGENT if is_agent else Role.CUSTOMER, user=claims["sub"])
     try:
-        person.recipient  # noqa: B018 - it is one, or none
-    except ValidationError:
+        user = surely.identifier(claims["sub"], MAX_USER_LENGTH)
+    except NotSure:
         raise Forbidden("the token's sub must be up to 255 printable ASCII characters, without spaces and #") from None
-    return person
+    return Person(role=Role.AGENT if is_agent else Role.CUSTOMER, user=user)
 
 
 def _claims_of(event: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -214,3 +224,25 @@ def _accepted(header: str) -> dict[str, float]:
 def _quality(form: str, accepted: Mapping[str, float]) -> float:
     ranges = (form, f"{form.partition('/')[0]}/*", "*/*")
     return next((accepted[one] for one in ranges if one in accepted), 0.0)
+
+
+def _read(kind: type[G], value: Any) -> G:
+    try:
+        return kind.surely(value)
+    except NotSure:
+        from lambdas.chat.routes import bodies
+
+        make: Any = kind
+        read: G = make(**bodies.read(kind.__name__, value))
+        return read
+
+
+def _text(value: object, most: int) -> str:
+    """A text that says something, and holds nothing that no text may hold: halves of characters, too."""
+    text = surely.matching(SAYS_SOMETHING, value)
+    require(len(text) <= most and not re.search("[\ud800-\udfff]", text))
+    return text
+
+
+def _digits(value: object) -> int:
+    return int(surely.matching("[0-9]{1,8}", value))

@@ -202,7 +202,7 @@ def _place(chat: Chat) -> str:
 
 
 def _json(model: Chat | Event | Person) -> Json:
-    return model.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return model.as_json()
 
 
 def _now() -> datetime:

@@ -1,6 +1,5 @@
 """A user's connections, as the functions store them."""
 
-from dataclasses import replace
 from datetime import timedelta
 
 from lambdas.adapters.tables import ConnectionTable
@@ -22,7 +21,7 @@ def test_what_the_functions_store_is_what_a_backend_sees(place: Place) -> None:
 
     found = read_connections(place.installation.clients.dynamodb, table.name, "ana", now=NOW)
 
-    assert [one.model_dump(mode="json", by_alias=True) for one in found] == [
+    assert [one.to_json() for one in found] == [
         {
             "connectionId": "old",
             "user": "ana",
@@ -49,6 +48,6 @@ def test_what_the_functions_store_is_what_a_backend_sees(place: Place) -> None:
 def test_more_connections_than_a_page_holds(place: Place) -> None:
     table = ConnectionTable(place.installation.output("ConnectionsTableName"))
     for number in range(5):
-        table.put(replace(builders.connection(f"c-{number}"), endpoint="https://" + "x" * 300_000))
+        table.put(builders.connection(f"c-{number}")._replace(endpoint="https://" + "x" * 300_000))
 
     assert len(read_connections(place.installation.clients.dynamodb, table.name, "ana", now=NOW)) == 5

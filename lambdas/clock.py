@@ -1,11 +1,11 @@
-"""The real clock."""
+"""The real clock, for all functions."""
 
 import time
 from datetime import UTC, datetime
 
 
 class SystemClock:
-    """`lambdas.chat.core.ports.Clock`: the machine's."""
+    """The machine's clock."""
 
     def now(self) -> datetime:
         """The time now, in UTC."""
