@@ -62,7 +62,7 @@ class Monitoring(Construct):
         watched: Watched,
         alarm_topic_arn: str | None,
         oldest_wait_alarm_seconds: int | None,
-        backoff_cap_seconds: int,
+        longest_wait_seconds: int,
     ) -> None:
         """Make them.
 
@@ -72,7 +72,7 @@ class Monitoring(Construct):
             watched: what there is.
             alarm_topic_arn: who hears of alarms; nobody, unless told.
             oldest_wait_alarm_seconds: how long a message may wait without an alarm; None for its whole life.
-            backoff_cap_seconds: how long a run can wait without saying so.
+            longest_wait_seconds: how long a run can wait without saying so.
         """
         super().__init__(scope, construct_id)
         self._metrics = OurMetrics(Stack.of(self).stack_name)
@@ -88,7 +88,7 @@ class Monitoring(Construct):
         self._watch_for_losses()
         self._watch_the_doors()
         self._watch_for_throttling()
-        self._watch_for_delay(oldest_wait_alarm_seconds, backoff_cap_seconds)
+        self._watch_for_delay(oldest_wait_alarm_seconds, longest_wait_seconds)
         self._draw()
 
     def _watch_for_losses(self) -> None:
@@ -158,11 +158,11 @@ class Monitoring(Construct):
             "Step Functions delays the state transitions of runs. Raise its quota of state transitions.",
         )
 
-    def _watch_for_delay(self, oldest_wait_seconds: int | None, backoff_cap_seconds: int) -> None:
+    def _watch_for_delay(self, oldest_wait_seconds: int | None, longest_wait_seconds: int) -> None:
         watched = self._watched
         if oldest_wait_seconds is not None:
-            # A run says how long it has waited whenever it parks, and can be silent for as long as the longest backoff.
-            periods = min(ceil(backoff_cap_seconds / _HOUR.to_seconds()) + 1, 24)
+            # A run says how long it has waited whenever it parks, and can be silent for as long as the longest wait.
+            periods = min(ceil(longest_wait_seconds / _HOUR.to_seconds()) + 1, 24)
             self._alarms.add(
                 "OldestWait",
                 Rule(
@@ -181,8 +181,8 @@ class Monitoring(Construct):
                 datapoints=3,
                 periods=3,
             ),
-            "Reconnects wake runs late: the stream of the connections table is behind. Messages wait for their "
-            "backoff. Read the log of wake.",
+            "Reconnects wake runs late: the stream of the connections table is behind. Messages wait "
+            "although their people are there. Read the log of wake.",
         )
         if watched.presence:
             self._alarms.add(

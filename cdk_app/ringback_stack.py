@@ -21,8 +21,10 @@ from cdk_app.tables import BY_CONVERSATION, Tables
 from cdk_app.ways_in import WaysIn
 from cdk_app.web_socket_api import WebSocketApi
 
-_MEMORY_FOR_CRYPTOGRAPHY_MB = 512  # with memory comes processor time, and a handshake waits for it
-_MEMORY_FOR_VALIDATION_MB = 512  # so that a cold start, which imports it all, is no long wait
+# With memory comes processor time. What waits for nothing but the processor costs the same at any size, and a handshake
+# waits for the authorizer. What waits for services costs less the smaller it is (`make bench-handlers` reckons).
+_MEMORY_FOR_CRYPTOGRAPHY_MB = 512
+_MEMORY_FOR_VALIDATION_MB = 512  # who is told what is wrong with a message waits until pydantic is imported
 _MEMORY_FOR_A_WHOLE_PROCESSOR_MB = 1769  # posting to many is bound by it, and takes as long as it has less
 _PONG = {"kind": "pong"}
 _UNKNOWN_ACTION = {
@@ -81,6 +83,7 @@ class RingbackStack(Stack):
                 "MaxAttempts": settings.max_attempts,
                 "BackoffBaseSeconds": settings.backoff_base_seconds,
                 "BackoffCapSeconds": settings.backoff_cap_seconds,
+                "LookAgainSeconds": settings.look_again_seconds,
                 "DefaultTtlSeconds": settings.default_ttl_seconds,
                 "DefaultAckTimeoutSeconds": settings.default_ack_timeout_seconds,
             },
@@ -380,7 +383,7 @@ class RingbackStack(Stack):
             ),
             alarm_topic_arn=settings.alarm_topic_arn,
             oldest_wait_alarm_seconds=settings.oldest_wait_alarm_seconds,
-            backoff_cap_seconds=settings.backoff_cap_seconds,
+            longest_wait_seconds=max(settings.backoff_cap_seconds, settings.look_again_seconds),
         )
 
     def _output(self) -> None:

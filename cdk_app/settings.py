@@ -160,6 +160,8 @@ class StageSettings(_Model):
     max_attempts: Annotated[int, Field(ge=1, le=MAX_ATTEMPTS)] = MAX_ATTEMPTS
     backoff_base_seconds: Annotated[int, Field(ge=1, le=MAX_BACKOFF_BASE_SECONDS)] = 10
     backoff_cap_seconds: Annotated[int, Field(ge=1, le=MAX_BACKOFF_CAP_SECONDS)] = 7200
+    # API Gateway ends a connection after two hours, and the next one wakes the runs; a look is for what that missed.
+    look_again_seconds: Annotated[int, Field(ge=1, le=MAX_BACKOFF_CAP_SECONDS)] = 43_200
     default_ttl_seconds: Annotated[int, Field(ge=1, le=MAX_TTL_SECONDS)] = 86_400
     default_ack_timeout_seconds: Annotated[int, Field(ge=1, le=3600)] = 30
 

@@ -93,13 +93,17 @@ class Recipient(_Strict):
 class RetryPolicy(_Strict):
     """How a message waits for its recipient, where it is not to be as the stage says.
 
-    The n-th wait in vain is followed by `random * min(cap, base * 2^n)` seconds; a reconnect ends any wait at once. Unless
-    it says so here, a message looks for somebody who is away every few hours only: each look costs, and finds nothing.
+    The n-th wait in vain is followed by `random * min(cap, base * 2^n)` seconds; a reconnect ends any wait at once.
+    A message that says nothing here looks for somebody who is away every few hours only: each look costs, and finds
+    nothing.
     """
 
     max_attempts: Annotated[
         Annotated[int, Field(ge=1, le=MAX_ATTEMPTS), WHOLE] | None,
-        Field(description="How often it is tried before it is dead-lettered."),
+        Field(
+            description="How often it is tried before it is dead-lettered. With it, the first wait is a short one also "
+            "where nobody is there."
+        ),
     ] = None
     backoff_base_seconds: Annotated[
         Annotated[int, Field(ge=1, le=MAX_BACKOFF_BASE_SECONDS), WHOLE] | None,

@@ -45,7 +45,8 @@ _SHORTEST_POLL_SECONDS = 0.5
 _LONGEST_POLL_SECONDS = 5.0
 # Step Functions may be so late to say that a run has started, or has ended.
 _SEEN_LATE_SECONDS = 5.0
-_NESTED = frozenset({"recipient", "payload", "retry"})
+# What a person looks for first comes first.
+_IN_ORDER = tuple(dict.fromkeys(("id", "recipient", "type", "payload", *plain.Envelope._fields)))
 
 
 class Receipt(NamedTuple):
@@ -166,15 +167,15 @@ def _require_room(payload: Any) -> None:
 
 def _wire(message: plain.Envelope) -> dict[str, Any]:
     """The JSON form. What is as it is by default is left out: a run knows the same message by the same JSON."""
-    given = {
-        to_camel(name): written(value)
-        for name, value in message._asdict().items()
-        if name not in _NESTED and value != plain.Envelope._field_defaults.get(name)
-    }
-    wire = {"recipient": message.recipient.to_wire(), **given, "payload": message.payload}
+    values = message._asdict() | {"recipient": message.recipient.to_wire()}
     if message.retry is not None:
-        wire["retry"] = message.retry.to_wire()
-    return wire
+        values["retry"] = message.retry.to_wire()
+    defaults = plain.Envelope._field_defaults
+    return {
+        to_camel(name): written(values[name])
+        for name in _IN_ORDER
+        if name not in defaults or values[name] != defaults[name]
+    }
 
 
 def to_json(value: Any) -> bytes:

@@ -55,7 +55,7 @@ def _is_known(match: Any) -> bool:
     is_habit = match.rule.id == "W3005"
     is_computed_timeout = (
         match.rule.id == "E3601"
-        and "'{% " in match.message
+        and "{% " in match.message
         and "/TimeoutSeconds'" in match.message
         and "is not of type 'number'" in match.message
     )

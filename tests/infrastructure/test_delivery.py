@@ -57,6 +57,7 @@ def test_numbers_come_from_the_settings(dev: Synthesis) -> None:
                     "MaxAttempts": "270",
                     "BackoffBaseSeconds": "10",
                     "BackoffCapSeconds": "7200",
+                    "LookAgainSeconds": "43200",
                     "DefaultTtlSeconds": "86400",
                     "DefaultAckTimeoutSeconds": "30",
                 }

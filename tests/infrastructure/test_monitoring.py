@@ -116,7 +116,8 @@ def test_the_oldest_wait_is_looked_at_for_longer_than_a_run_is_silent(dev: Synth
     (period,) = _periods(alarm)
     assert alarm["Threshold"] == 6 * 3600
     assert alarm["DatapointsToAlarm"] == 1
-    longest_silence = int(machine.properties["DefinitionSubstitutions"]["BackoffCapSeconds"])
+    substitutions = machine.properties["DefinitionSubstitutions"]
+    longest_silence = max(int(substitutions["BackoffCapSeconds"]), int(substitutions["LookAgainSeconds"]))
     assert longest_silence < period * alarm["EvaluationPeriods"] <= 24 * 3600
 
 
@@ -174,9 +175,10 @@ def test_nobody_is_called_on_the_own_machine(local: Synthesis) -> None:
     assert not [r for r in local.resources.values() if r.type.startswith("AWS::CloudWatch::")]
 
 
-def test_every_setting_of_an_alarm_is_within_a_day(tmp_path: Path) -> None:
-    """CloudWatch looks back a day at most, however long a backoff may be."""
-    alarm = alarms(synthesize("dev", tmp_path, settings={"backoff_cap_seconds": 86_400}))["OldestWait"]
+@pytest.mark.parametrize("setting", ["backoff_cap_seconds", "look_again_seconds"])
+def test_every_setting_of_an_alarm_is_within_a_day(tmp_path: Path, setting: str) -> None:
+    """CloudWatch looks back a day at most, however long a wait may be."""
+    alarm = alarms(synthesize("dev", tmp_path, settings={setting: 86_400}))["OldestWait"]
     (period,) = _periods(alarm)
     assert period * alarm["EvaluationPeriods"] == 24 * 3600
 

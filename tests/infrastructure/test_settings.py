@@ -42,6 +42,7 @@ def test_defaults() -> None:
     settings = _load()
     assert settings.max_attempts == 270
     assert (settings.backoff_base_seconds, settings.backoff_cap_seconds) == (10, 7200)
+    assert settings.look_again_seconds == 12 * 3600
     assert settings.default_ttl_seconds == 86_400
     assert settings.default_ack_timeout_seconds == 30
     assert settings.connection_ttl_minutes == 130
@@ -55,6 +56,7 @@ def test_bounds_themselves_are_fine() -> None:
     settings = _load(
         ingest_max_concurrency=2,
         max_attempts=270,
+        look_again_seconds=86_400,
         connection_ttl_minutes=121,
         max_connections_per_user=100,
         default_ttl_seconds=7 * 86_400,
@@ -168,6 +170,8 @@ def test_token_settings_that_would_not_be_safe_or_not_work_are_refused(token: di
         ({"ingest_max_concurrency": 1}, "ingest_max_concurrency"),
         ({"ingest_max_concurrency": None}, "ingest_max_concurrency"),
         ({"max_attempts": 271}, "max_attempts"),
+        ({"look_again_seconds": 0}, "look_again_seconds"),
+        ({"look_again_seconds": 86_401}, "look_again_seconds"),
         ({"connection_ttl_minutes": 120}, "connection_ttl_minutes"),
         ({"max_connections_per_user": 101}, "max_connections_per_user"),
         ({"default_ttl_seconds": 7 * 86_400 + 1}, "default_ttl_seconds"),

@@ -107,7 +107,7 @@ def test_a_path_costs_what_the_page_says(stage: Stage, path: str) -> None:
 
 
 def test_waiting_in_vain_costs_what_the_page_says(stage: Stage) -> None:
-    run = stage.send(envelope(ttlSeconds=20))
+    run = stage.send(envelope(ttlSeconds=20, retry={"backoffBaseSeconds": 5}))
     billed = []
     for _ in range(2):
         run.wait_in(WAIT)

@@ -1,4 +1,4 @@
-"""How long a run waits: exponential backoff with jitter, capped, cut to the message's life; and what makes it grow."""
+"""How long a run waits: by what led to it, with backoff and jitter, capped, cut to the message's life."""
 
 import json
 from dataclasses import dataclass
@@ -16,8 +16,11 @@ from ringback.envelope import MAX_ATTEMPTS as MAX_ATTEMPTS_OF_A_MESSAGE
 from ringback.envelope import MAX_BACKOFF_BASE_SECONDS, MAX_BACKOFF_CAP_SECONDS, MAX_TTL_SECONDS
 from tests.builders import DAY_SECONDS, NOW, envelope
 from tests.statemachine import definition
-from tests.statemachine.stage import MAX_ATTEMPTS, Answer, Stage
-from tests.statemachine.test_paths import WAIT
+from tests.statemachine.stage import ANA, MAX_ATTEMPTS, Answer, Stage
+from tests.statemachine.test_paths import AWAIT, WAIT
+
+NOBODY_WAS_THERE = ("NoOpenConnection", "ConnectionGone")
+SOMEBODY_IS_THERE = ("States.Timeout", "PostThrottled", "ServiceUnavailable", "Lambda.Unknown")
 
 
 @dataclass(frozen=True)
@@ -26,25 +29,36 @@ class Backoff:
 
     base_seconds: int
     cap_seconds: int
+    look_again_seconds: int = 600
 
-    def of(self, message: dict[str, Any]) -> "Backoff":
-        """What a message makes of them, which may say its own."""
+    def of(self, message: dict[str, Any], cause: str) -> "Backoff":
+        """What a wait for this cause makes of them, and a message, which may say its own."""
         policy = message.get("retry") or {}
-        base_seconds = policy.get("backoffBaseSeconds") or self.base_seconds
-        cap_seconds = policy.get("backoffCapSeconds") or self.cap_seconds
-        return Backoff(base_seconds, max(base_seconds, cap_seconds))
+        own_cap = policy.get("backoffCapSeconds")
+        base_seconds = policy.get("backoffBaseSeconds")
+        if base_seconds is None:
+            is_seldom = cause in NOBODY_WAS_THERE and not policy.get("maxAttempts")
+            base_seconds = self.look_again_seconds if is_seldom else self.base_seconds
+            base_seconds = min(base_seconds, own_cap or base_seconds)
+        return Backoff(base_seconds, max(base_seconds, own_cap or self.cap_seconds))
 
     def seconds(self, misses: int, jitter: float) -> int:
         """How long to wait, whatever the message's life."""
         ceiling = min(self.cap_seconds, self.base_seconds << misses)
         return ceil(max(self.base_seconds / 2, jitter * ceiling))
 
-    def timeout_seconds(self, message: dict[str, Any], *, misses: int, jitter: float, now: datetime) -> Any:
+    def timeout_seconds(
+        self, message: dict[str, Any], *, misses: int, jitter: float, now: datetime, cause: str = "States.Timeout"
+    ) -> Any:
         """Evaluate the definition's own expression, in a run that started at noon."""
         expression = self._expression("Wait For Reconnect", "TimeoutSeconds", jitter)
         expression.register_lambda("millis", lambda: round(now.timestamp() * 1000))
-        execution = {"Input": message, "StartTime": timestamp(NOW)}
-        return expression.evaluate(None, {"misses": misses, "states": {"context": {"Execution": execution}}})
+        variables = {
+            "misses": misses,
+            "lastError": {"Error": cause, "Cause": "…"},
+            "states": {"context": {"Execution": {"Input": message, "StartTime": timestamp(NOW)}}},
+        }
+        return expression.evaluate(None, variables)
 
     def failure_seconds(self, *, misses: int, jitter: float) -> Any:
         """Evaluate the definition's other expression."""
@@ -55,6 +69,7 @@ class Backoff:
         values: dict[str, str | int] = {
             "BackoffBaseSeconds": self.base_seconds,
             "BackoffCapSeconds": self.cap_seconds,
+            "LookAgainSeconds": self.look_again_seconds,
             "DefaultAckTimeoutSeconds": 30,
             "DefaultTtlSeconds": DAY_SECONDS,
             "DeadLetterQueueUrl": "",
@@ -72,10 +87,12 @@ def accepted(message: dict[str, Any]) -> Message:
 
 
 backoffs = st.builds(
-    lambda base, factor: Backoff(base_seconds=base, cap_seconds=base * factor),
+    lambda base, factor, look_again: Backoff(base, base * factor, look_again),
     base=st.integers(1, 3600),
     factor=st.integers(1, 100),
+    look_again=st.integers(1, MAX_BACKOFF_CAP_SECONDS),
 )
+causes = st.sampled_from(NOBODY_WAS_THERE + SOMEBODY_IS_THERE)
 numbers_of_misses = st.integers(0, 1000)
 jitters = st.floats(0, 1, exclude_max=True)
 moments = st.integers(0, 1000 * MAX_TTL_SECONDS).map(lambda later: NOW + timedelta(milliseconds=later))
@@ -97,35 +114,74 @@ policies = st.none() | st.fixed_dictionaries(
     optional={
         "maxAttempts": _or_none(st.integers(1, MAX_ATTEMPTS_OF_A_MESSAGE)),
         "backoffBaseSeconds": _or_none(st.integers(1, MAX_BACKOFF_BASE_SECONDS)),
-        "backoffCapSeconds": _or_none(st.integers(MAX_BACKOFF_BASE_SECONDS, MAX_BACKOFF_CAP_SECONDS)),
+        "backoffCapSeconds": _or_none(st.integers(1, MAX_BACKOFF_CAP_SECONDS)),
     },
-)
+).filter(lambda policy: (policy.get("backoffBaseSeconds") or 1) <= (policy.get("backoffCapSeconds") or DAY_SECONDS))
 
 
-@example(backoff=Backoff(2, 3600), misses=1000, jitter=0.999, end_of_life={}, retry={}, now=NOW)
 @example(
-    backoff=Backoff(1, 1), misses=0, jitter=0.0, end_of_life={"ttlSeconds": 1}, retry={}, now=NOW + timedelta(days=3)
+    backoff=Backoff(1, 1), misses=0, jitter=0.0, end_of_life={"ttlSeconds": 1}, retry={}, now=NOW + timedelta(days=3),
+    cause="States.Timeout",
+)  # fmt: skip
+@example(
+    backoff=Backoff(2, 3600), misses=1000, jitter=0.999, end_of_life={}, retry={}, now=NOW, cause="NoOpenConnection"
 )
-@example(backoff=Backoff(5, 900), misses=9, jitter=0.999, end_of_life={}, retry={"backoffBaseSeconds": 1_000}, now=NOW)
-@example(backoff=Backoff(5, 900), misses=9, jitter=0.999, end_of_life={}, retry={"backoffCapSeconds": 3}, now=NOW)
 @given(
-    backoff=backoffs, misses=numbers_of_misses, jitter=jitters, end_of_life=ends_of_life, retry=policies, now=moments
+    backoff=backoffs,
+    misses=numbers_of_misses,
+    jitter=jitters,
+    end_of_life=ends_of_life,
+    retry=policies,
+    now=moments,
+    cause=causes,
 )
-def test_a_wait_is_as_long_as_backoff_jitter_and_life_allow(
+def test_a_wait_is_as_long_as_its_cause_and_backoff_jitter_and_life_allow(
     backoff: Backoff,
     misses: int,
     jitter: float,
     end_of_life: dict[str, Any],
     retry: dict[str, Any] | None,
     now: datetime,
+    cause: str,
 ) -> None:
     message = envelope(**end_of_life, retry=retry)
 
-    timeout_seconds = backoff.timeout_seconds(message, misses=misses, jitter=jitter, now=now)
+    timeout_seconds = backoff.timeout_seconds(message, misses=misses, jitter=jitter, now=now, cause=cause)
 
     life_seconds = ceil((accepted(message).expires_at - now) / timedelta(seconds=1))
     assert type(timeout_seconds) is int
-    assert timeout_seconds == max(1, min(backoff.of(message).seconds(misses, jitter), life_seconds))
+    assert timeout_seconds == max(1, min(backoff.of(message, cause).seconds(misses, jitter), life_seconds))
+
+
+@pytest.mark.parametrize(
+    ("retry", "away", "there"),
+    [
+        ({}, (43_200, 43_200), (10, 40)),
+        ({"maxAttempts": 3}, (10, 40), (10, 40)),
+        ({"maxAttempts": 3, "backoffCapSeconds": 5}, (5, 5), (5, 5)),
+        ({"maxAttempts": None}, (43_200, 43_200), (10, 40)),
+        ({"backoffBaseSeconds": 20}, (20, 80), (20, 80)),
+        ({"backoffBaseSeconds": 3_600}, (3_600, 7_200), (3_600, 7_200)),
+        ({"backoffCapSeconds": 60}, (60, 60), (10, 40)),
+        ({"backoffCapSeconds": 3}, (3, 3), (3, 3)),
+        ({"backoffCapSeconds": 86_400}, (43_200, 86_400), (10, 40)),
+        ({"backoffBaseSeconds": 5, "backoffCapSeconds": 15}, (5, 15), (5, 15)),
+        ({"backoffBaseSeconds": None, "backoffCapSeconds": None}, (43_200, 43_200), (10, 40)),
+    ],
+)
+def test_the_longest_waits_at_first_and_after_two_in_vain(
+    retry: dict[str, Any], away: tuple[int, int], there: tuple[int, int]
+) -> None:
+    """In a stage that says nothing: written out, where the other test reckons."""
+    stage = Backoff(base_seconds=10, cap_seconds=7_200, look_again_seconds=43_200)
+    message = envelope(retry=retry, ttlSeconds=MAX_TTL_SECONDS)
+    for causes_of_it, expected in ((NOBODY_WAS_THERE, away), (SOMEBODY_IS_THERE, there)):
+        for cause in causes_of_it:
+            waits = [
+                stage.timeout_seconds(message, misses=misses, jitter=0.999_999, now=NOW, cause=cause)
+                for misses in (0, 2)
+            ]
+            assert tuple(waits) == expected, cause
 
 
 @example(backoff=Backoff(3600, 86_400), misses=0, jitter=0.0)
@@ -173,22 +229,71 @@ def test_the_wait_for_an_acknowledgement_is_the_messages_or_the_stages(asked: di
 
 
 def test_each_wait_in_vain_doubles_the_next(stage: Stage) -> None:
+    stage.connect("c1")
+    run = stage.send(envelope(ack="client"))
+    waits = []
+
+    for _ in range(MAX_ATTEMPTS - 1):
+        run.time_out_in(AWAIT)
+        waits.append(run.time_out_in(WAIT).timeout_seconds)
+
+    assert waits == [5, 10, 20]
+
+
+def test_for_somebody_who_is_away_it_looks_seldom(stage: Stage) -> None:
     run = stage.send(envelope())
 
-    assert [run.time_out_in(WAIT).timeout_seconds for _ in range(MAX_ATTEMPTS - 1)] == [5, 10, 20]
+    assert [run.time_out_in(WAIT).timeout_seconds for _ in range(MAX_ATTEMPTS - 1)] == [600, 900, 900]
 
 
-def test_a_message_may_be_more_patient_than_the_stage(stage: Stage) -> None:
-    run = stage.send(envelope(retry={"backoffBaseSeconds": 40, "backoffCapSeconds": 60}))
+@pytest.mark.parametrize("ack", ["none", "client"])
+@pytest.mark.parametrize(("answer", "seconds"), [(Answer.GONE, 600), (Answer.THROTTLED, 5), (Answer.FAILED, 5)])
+def test_who_is_there_and_did_not_take_it_is_tried_again_soon(
+    stage: Stage, answer: Answer, seconds: int, ack: str
+) -> None:
+    stage.connect("c1")
+    stage.gateway.answer("c1", answer)
 
-    assert [run.time_out_in(WAIT).timeout_seconds for _ in range(MAX_ATTEMPTS - 1)] == [40, 60, 60]
+    run = stage.send(envelope(ack=ack))
+
+    assert run.wait_in(WAIT).timeout_seconds == seconds
+
+
+def test_each_wait_is_as_long_as_what_led_to_it_says(stage: Stage) -> None:
+    """Not what led to the one before, whether that ended in vain or by a reconnect."""
+    stage.connect("c1")
+    run = stage.send(envelope(ack="client"))
+    run.time_out_in(AWAIT)
+    assert run.wait_in(WAIT).timeout_seconds == 5
+    stage.connections.delete(ANA, "c1")
+
+    run.time_out_in(WAIT)
+    assert run.wait_in(WAIT).timeout_seconds == 900  # 600, doubled, is more than the cap
+
+    stage.connect("c2")
+    run.time_out_in(AWAIT)
+    assert run.wait_in(WAIT).timeout_seconds == 5
+
+
+@pytest.mark.parametrize(
+    ("retry", "waits"),
+    [
+        ({"backoffBaseSeconds": 40, "backoffCapSeconds": 60}, [40, 60, 60]),
+        ({"backoffBaseSeconds": 40}, [40, 80, 160]),
+        ({"backoffCapSeconds": 60}, [60, 60, 60]),
+    ],
+)
+def test_a_message_may_have_a_patience_of_its_own(stage: Stage, retry: dict[str, int], waits: list[int]) -> None:
+    run = stage.send(envelope(retry=retry))
+
+    assert [run.time_out_in(WAIT).timeout_seconds for _ in range(MAX_ATTEMPTS - 1)] == waits
 
 
 def test_who_came_back_is_not_kept_waiting_when_the_post_fails(stage: Stage) -> None:
     run = stage.send(envelope())
     run.time_out_in(WAIT)
-    assert run.wait_in(WAIT).timeout_seconds == 10
-    stage.gateway.answer("c1", Answer.GONE)
+    assert run.wait_in(WAIT).timeout_seconds == 900
+    stage.gateway.answer("c1", Answer.FAILED)
 
     stage.connect("c1")
 
@@ -197,21 +302,20 @@ def test_who_came_back_is_not_kept_waiting_when_the_post_fails(stage: Stage) -> 
 
 
 def test_who_is_found_but_takes_nothing_is_asked_less_and_less(stage: Stage) -> None:
-    """Else a client that never acknowledges would use the attempts up long before the message's life."""
+    """Else a client that takes nothing would use the attempts up long before the message's life."""
     run = stage.send(envelope())
-    run.time_out_in(WAIT)
-    stage.gateway.answer("c1", Answer.GONE)
-    assert run.wait_in(WAIT).timeout_seconds == 10
+    run.wait_in(WAIT)
+    stage.gateway.answer("c1", Answer.FAILED)
     stage.store("c1")
 
     run.time_out_in(WAIT)
-
+    assert run.time_out_in(WAIT).timeout_seconds == 10
     assert run.wait_in(WAIT).timeout_seconds == 20
 
 
 def test_a_failure_that_was_waited_out_is_a_miss(stage: Stage) -> None:
     stage.functions.before["ResolveConnections"] = [lambda: None, *[_crash] * 7]
-    run = stage.send(envelope())
+    run = stage.send(envelope(retry={"backoffBaseSeconds": 5}))
 
     run.time_out_in(WAIT)
 
@@ -221,7 +325,7 @@ def test_a_failure_that_was_waited_out_is_a_miss(stage: Stage) -> None:
 
 def test_a_wait_that_failed_is_a_miss(stage: Stage) -> None:
     stage.functions.before["WaitForReconnect"] = [lambda: None, *[_crash] * 7]
-    run = stage.send(envelope())
+    run = stage.send(envelope(retry={"backoffBaseSeconds": 5}))
 
     run.time_out_in(WAIT)
 

@@ -143,8 +143,9 @@ def late_disconnect(stage: Stage, found: Finding) -> None:
 
 @SCENES.scene("never comes back: dead letter, and the run says why")
 def never_back(stage: Stage, found: Finding) -> None:
-    """The backoff looks again from time to time, two transitions each; the end of life ends it."""
-    message = envelope("hal", {"text": "nobody will read this"}, ttlSeconds=5)
+    """Who asks for it is looked for from time to time, two transitions each; the end of life ends it."""
+    retry = {"backoffBaseSeconds": 2}  # a stage by itself looks for who is away every few hours
+    message = envelope("hal", {"text": "nobody will read this"}, ttlSeconds=5, retry=retry)
     arn = stage.runs.start(message)
     stage.say("nobody connects; the message lives 5 seconds")
     letter = json.loads(stage.dead_letter(stage.installation.dead_letter_queue_url, message["id"])["Body"])
