@@ -81,14 +81,14 @@ def export_requirements() -> str:
 
 
 def layer_hash(requirements: str, target: Target) -> str:
-    """Names the layer by all that goes into it; this module is what is done to it."""
-    return _hash(target.name, requirements, str(compiler(target.python) is not None), Path(__file__).read_text("utf-8"))
+    """Names the layer by all that goes into it, and by how it is made."""
+    return _hash(target.name, requirements, *_making(target))
 
 
 def code_hash(target: Target) -> str:
-    """Names the code by all that goes into it."""
+    """Names the code by all that goes into it, and by how it is made."""
     files = ((str(file.relative_to(ROOT)), file.read_text("utf-8")) for file in _sources())
-    return _hash(target.python, str(compiler(target.python) is not None), *(text for file in files for text in file))
+    return _hash(target.python, *_making(target), *(text for file in files for text in file))
 
 
 def build_layer(requirements: str, target: Target, directory: Path) -> None:
@@ -187,18 +187,33 @@ def _sources() -> Iterator[Path]:
 
 
 def _compile(folder: Path, target: Target, place: str) -> None:
-    """Compile all of it, if there is a Python to do it with. What cannot be compiled is left for Lambda to try."""
+    """Compile all of it, if there is a Python to do it with.
+
+    What cannot be compiled is left for Lambda to try, and stderr says why.
+    """
     python = compiler(target.python)
     if not python:
         return
-    subprocess.run(  # noqa: S603 - a Python that we have asked for its version
+    done = subprocess.run(  # noqa: S603 - a Python that we have asked for its version
         [
-            *(python, "-I", "-m", "compileall", "-qq", "-j", "0", "--invalidation-mode", "unchecked-hash"),
+            *(python, "-I", "-m", "compileall", "-q", "-j", "0", "--invalidation-mode", "unchecked-hash"),
             *("-s", str(folder), "-p", place, str(folder)),
         ],
-        capture_output=True,
+        stdout=subprocess.PIPE,  # where it says what is wrong with a file
+        stderr=subprocess.STDOUT,
+        text=True,
         check=False,
     )
+    if done.returncode:
+        _say_once(
+            f"Not all of the functions' code could be compiled, and each cold start will take longer. "
+            f"Python {target.python} says:\n{done.stdout}"
+        )
+
+
+@cache
+def _say_once(text: str) -> None:
+    print(text, file=sys.stderr)
 
 
 @cache
@@ -235,6 +250,11 @@ def compiler(version: str) -> str | None:
 
 def _version() -> str:
     return f"{sys.version_info.major}.{sys.version_info.minor}"
+
+
+def _making(target: Target) -> tuple[str, str]:
+    """How it is made: compiled or not, and by this module."""
+    return str(compiler(target.python) is not None), Path(__file__).read_text("utf-8")
 
 
 def _hash(*parts: str) -> str:

@@ -1,7 +1,7 @@
 """The JSON form of what this package answers: camelCase names, times in UTC as RFC 3339."""
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import Enum
 from functools import cache
 from typing import Any, ClassVar, Self, dataclass_transform
@@ -16,7 +16,8 @@ def to_camel(name: str) -> str:
 
 def timestamp(moment: datetime) -> str:
     """A time in UTC as text: in milliseconds, if it is no whole second."""
-    return moment.isoformat(timespec="milliseconds" if moment.microsecond else "seconds").replace("+00:00", "Z")
+    digits = "milliseconds" if moment.microsecond else "seconds"
+    return moment.astimezone(UTC).isoformat(timespec=digits).replace("+00:00", "Z")
 
 
 def written(value: Any) -> Any:

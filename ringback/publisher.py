@@ -95,6 +95,12 @@ class Summary:
         self.counts: Counter[Status] = Counter()
         self.failures: list[Result] = []
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Summary) and (self.counts, self.failures) == (other.counts, other.failures)
+
+    def __repr__(self) -> str:
+        return f"Summary(counts={self.counts!r}, failures={self.failures!r})"
+
     @property
     def total(self) -> int:
         """How many there were."""

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from botocore.exceptions import ClientError
@@ -34,14 +34,15 @@ class Run(NamedTuple):
 
     @classmethod
     def of(cls, description: Mapping[str, Any]) -> Self:
-        """Read the answer of DescribeExecution."""
+        """Read the answer of DescribeExecution, whose times botocore puts into this machine's zone."""
+        stopped_at = description.get("stopDate")
         return cls(
             arn=description["executionArn"],
             name=description["name"],
             status=description["status"],
             message=_json(description.get("input")),
-            started_at=description["startDate"],
-            stopped_at=description.get("stopDate"),
+            started_at=description["startDate"].astimezone(UTC),
+            stopped_at=stopped_at.astimezone(UTC) if stopped_at else None,
             output=_json(description.get("output")),
             error=description.get("error"),
             cause=description.get("cause"),

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from ringback import aws, runs
@@ -133,13 +133,14 @@ class Progress:
 
     def add(self, event: Mapping[str, Any]) -> None:
         """Go on with the next event of the history."""
+        at = event["timestamp"].astimezone(UTC)  # botocore puts it into this machine's zone
         if entered := event.get("stateEnteredEventDetails"):
-            self.state, self.since, self.until = entered["name"], event["timestamp"], None
+            self.state, self.since, self.until = entered["name"], at, None
             self._waits_entered += entered["name"] == "Wait For Reconnect"
         if scheduled := event.get("taskScheduledEventDetails"):
             self._attempt = _attempt(event) or self._attempt
             if seconds := scheduled.get("timeoutInSeconds"):
-                self.until = event["timestamp"] + timedelta(seconds=seconds)
+                self.until = at + timedelta(seconds=seconds)
 
     @property
     def waits(self) -> bool:

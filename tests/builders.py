@@ -88,6 +88,9 @@ def callback(
     execution_name: str | None = None,
     attempt: int = 1,
     sequence: int | None = None,
+    task_token: str | None = None,
+    since: datetime = NOW,
+    accepted_at: datetime = NOW,
 ) -> Callback:
     """A callback of a run that is named after its message; each entry into a waiting state has its own token."""
     return Callback(
@@ -95,10 +98,10 @@ def callback(
         message_id=message_id,
         execution_name=execution_name or message_id,
         entry=entry,
-        task_token=f"token-{entry}",
-        since=NOW,
+        task_token=task_token or f"token-{entry}",
+        since=since,
         expires_at=NOW + timedelta(days=1),
-        accepted_at=NOW,
+        accepted_at=accepted_at,
         attempt=attempt,
         sequence=sequence,
     )

@@ -8,6 +8,7 @@ import asyncio
 import select
 import socket
 import ssl
+import time
 from collections.abc import Callable
 from math import inf
 
@@ -16,7 +17,7 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 CONNECT_SECONDS = 3.0
 ANSWER_SECONDS = 3.0  # from the post to the end of its answer
 # A channel that was idle for longer is not used again: API Gateway may have closed it, and a function is frozen between
-# two calls and does not see that.
+# two calls and does not see that. So it goes by time.time(): the loop's clock may stand still meanwhile.
 KEEP_ALIVE_SECONDS = 20
 ADDRESSES_SECONDS = 60
 _LARGEST_HEAD_BYTES = 64 * 1024
@@ -122,7 +123,7 @@ class Channel(asyncio.Protocol):
 
     def _be_free(self) -> None:
         self.is_free = True
-        self.free_since = self._loop.time()
+        self.free_since = time.time()
 
 
 Answered = Callable[[Channel, int | None], None]
@@ -155,7 +156,7 @@ class Channels:
                 poll.register(channel, select.POLLIN)
         # There is nothing to read but the end, or what nobody asked for.
         with_news = {fileno for fileno, _ in poll.poll(0)}
-        earliest = asyncio.get_running_loop().time() - KEEP_ALIVE_SECONDS
+        earliest = time.time() - KEEP_ALIVE_SECONDS
         taken = []
         for channel in some:
             if channel.is_free and channel.free_since > earliest and channel.fileno() not in with_news:
@@ -209,9 +210,9 @@ class Channels:
         """The host's addresses; each time another one is the first."""
         loop = asyncio.get_running_loop()
         async with self._resolving:
-            if loop.time() > self._known_until:
+            if time.time() > self._known_until:
                 found = await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
                 self._addresses = list(dict.fromkeys(str(where[0]) for *_, where in found))
-                self._known_until = loop.time() + ADDRESSES_SECONDS
+                self._known_until = time.time() + ADDRESSES_SECONDS
             self._addresses = [*self._addresses[1:], *self._addresses[:1]]
             return self._addresses

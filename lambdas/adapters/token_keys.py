@@ -10,7 +10,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 
@@ -39,12 +39,15 @@ _PUBLIC_KEY_ALGORITHMS: Final = frozenset(
 _LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
-class Key(NamedTuple):
-    """A key for one algorithm; without a key id it is tried on any token."""
+class Key:
+    """A key for one algorithm; without a key id it is tried on any token. No tuple, which a log would write out."""
 
-    key_id: str | None
-    algorithm: str
-    material: PyJWK | bytes
+    __slots__ = ("algorithm", "key_id", "material")
+
+    def __init__(self, key_id: str | None, algorithm: str, material: PyJWK | bytes) -> None:
+        self.key_id = key_id
+        self.algorithm = algorithm
+        self.material = material
 
     def __repr__(self) -> str:
         """Leave the secret out."""
@@ -67,12 +70,12 @@ class TokenKeys:
         self,
         algorithms: tuple[str, ...],
         read: Callable[[], list[Key]],
-        monotonic: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._algorithms = algorithms
         self._jws = PyJWS(algorithms, {"verify_signature": True, "enforce_minimum_key_length": True})
         self._read = read
-        self._monotonic = monotonic
+        self._clock = clock  # not a monotonic one, which may stand still while Lambda freezes the function
         self._keys: list[Key] = []
         self._read_at = self._tried_at = -float("inf")
 
@@ -104,14 +107,14 @@ class TokenKeys:
         return payload
 
     def _generations(self) -> Iterator[list[Key]]:
-        if self._monotonic() - self._read_at >= FRESH_SECONDS:
+        if self._clock() - self._read_at >= FRESH_SECONDS:
             self._renew()
         yield self._keys
         if self._renew():
             yield self._keys
 
     def _renew(self) -> bool:
-        now = self._monotonic()
+        now = self._clock()
         if self._keys and now - self._tried_at < RETRY_SECONDS:
             return False
         self._tried_at = now
@@ -128,7 +131,7 @@ class TokenKeys:
 
 
 def of(
-    settings: Authorizer, *, monotonic: Callable[[], float] = time.monotonic, timeout_seconds: float = TIMEOUT_SECONDS
+    settings: Authorizer, *, clock: Callable[[], float] = time.time, timeout_seconds: float = TIMEOUT_SECONDS
 ) -> TokenKeys:
     """The keys of a stage. Those in the settings are checked now, the others when the first token comes.
 
@@ -143,19 +146,17 @@ def of(
     if not algorithms or not all(algorithm in permitted for algorithm in algorithms):
         raise SettingsError("TOKEN_ALGORITHMS: a secret takes HS256 to HS512, a key set takes RS, PS, ES and EdDSA")
     if settings.token_secret_arn:
-        return TokenKeys(algorithms, partial(_secret_keys, settings.token_secret_arn, algorithms), monotonic)
+        return TokenKeys(algorithms, partial(_secret_keys, settings.token_secret_arn, algorithms), clock)
     if settings.token_jwks_url:
         url = urlsplit(settings.token_jwks_url)
         if not url.hostname or (url.scheme != "https" and (url.scheme != "http" or url.hostname not in _LOOPBACK)):
             raise SettingsError("TOKEN_JWKS_URL: must be https, or http on this machine")
-        return TokenKeys(
-            algorithms, partial(_url_keys, settings.token_jwks_url, algorithms, timeout_seconds), monotonic
-        )
+        return TokenKeys(algorithms, partial(_url_keys, settings.token_jwks_url, algorithms, timeout_seconds), clock)
     try:
         keys = _key_set(settings.token_jwks or "", algorithms)
     except ValueError as error:
         raise SettingsError(f"TOKEN_JWKS: {error}") from None
-    return TokenKeys(algorithms, lambda: keys, monotonic)
+    return TokenKeys(algorithms, lambda: keys, clock)
 
 
 def _key_set(text: str | bytes, algorithms: tuple[str, ...]) -> list[Key]:

@@ -73,11 +73,17 @@ class TokenSource(Enum):
     SUBPROTOCOL = auto()
 
 
-class Token(NamedTuple):
-    """A token as it came, not yet verified."""
+class Token:
+    """A token as it came, not yet verified. No tuple, which a log would write out."""
 
-    source: TokenSource
-    text: str
+    __slots__ = ("source", "text")
+
+    def __init__(self, source: TokenSource, text: str) -> None:
+        self.source = source
+        self.text = text
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Token) and (self.source, self.text) == (other.source, other.text)
 
     def __repr__(self) -> str:
         """Leave the secret out."""

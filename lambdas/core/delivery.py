@@ -90,12 +90,22 @@ class Attempt(NamedTuple):
         return [Connection.from_state(self.message.recipient, state) for state in task["connections"]]
 
 
-class Waiting(NamedTuple):
-    """What a state that waits hands its function: the token, and which entry into the state it belongs to."""
+class Waiting:
+    """What a state that waits hands its function: the token, and which entry into the state it belongs to.
 
-    task_token: str
-    entered_at: datetime
-    retry: int
+    No tuple, which a log would write out, with the token in it.
+    """
+
+    __slots__ = ("entered_at", "retry", "task_token")
+
+    def __init__(self, task_token: str, entered_at: datetime, retry: int) -> None:
+        self.task_token = task_token
+        self.entered_at = entered_at
+        self.retry = retry
+
+    def __repr__(self) -> str:
+        """Leave the token out."""
+        return f"Waiting({self.entered_at!r}, {self.retry!r})"
 
     @classmethod
     def from_task(cls, task: dict[str, Any]) -> Self:

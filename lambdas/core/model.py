@@ -69,26 +69,60 @@ class Connection(NamedTuple):
         )
 
 
-class Callback(NamedTuple):
+class Callback:
     """A stored task token: a run that waits for a reconnect or for an acknowledgement of one message.
+
+    No tuple, which a log would write out: whoever has the token can complete the run.
 
     ``entry`` orders the tokens of one run: of two, the greater one belongs to the state that was entered later.
     ``sequence`` is an ordered message's number, ``attempt`` counts from 1, ``accepted_at`` is the message's own.
     """
 
-    recipient: Recipient
-    message_id: str
-    execution_name: str
-    entry: int
-    task_token: str
-    since: datetime
-    expires_at: datetime
-    accepted_at: datetime
-    attempt: int
-    sequence: int | None = None
+    __slots__ = (
+        "accepted_at",
+        "attempt",
+        "entry",
+        "execution_name",
+        "expires_at",
+        "message_id",
+        "recipient",
+        "sequence",
+        "since",
+        "task_token",
+    )
+
+    def __init__(
+        self,
+        *,
+        recipient: Recipient,
+        message_id: str,
+        execution_name: str,
+        entry: int,
+        task_token: str,
+        since: datetime,
+        expires_at: datetime,
+        accepted_at: datetime,
+        attempt: int,
+        sequence: int | None = None,
+    ) -> None:
+        self.recipient = recipient
+        self.message_id = message_id
+        self.execution_name = execution_name
+        self.entry = entry
+        self.task_token = task_token
+        self.since = since
+        self.expires_at = expires_at
+        self.accepted_at = accepted_at
+        self.attempt = attempt
+        self.sequence = sequence
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Callback) and all(
+            getattr(self, name) == getattr(other, name) for name in self.__slots__
+        )
 
     def __repr__(self) -> str:
-        """Leave the token out: whoever has it can complete the run."""
+        """Leave the token out."""
         return f"Callback({self.recipient!r}, {self.message_id!r})"
 
 

@@ -97,7 +97,7 @@ def test_a_run_that_has_nothing_to_wait_for_does_not(stage: Stage) -> None:
 def test_an_acknowledgement_counts_once_with_the_time_since_acceptance(
     stage: Stage, callbacks_table: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    parked = callback("m-1")._replace(accepted_at=NOW - timedelta(seconds=60))
+    parked = callback("m-1", accepted_at=NOW - timedelta(seconds=60))
     CallbackTable(callbacks_table).park_for_acknowledgement(parked)
     monkeypatch.setattr(acknowledge, "WaitingRuns", lambda: FakeTokens({parked.task_token}))
 

@@ -161,7 +161,9 @@ either_kind = pytest.mark.parametrize("kind", [RECONNECT, ACKNOWLEDGEMENT], ids=
 @either_kind
 def test_a_callback_comes_back_as_it_was_until_it_is_removed(callbacks: CallbackStore, kind: Kind) -> None:
     park, waiting, remove = kind
-    stored = callback(attempt=3, sequence=7)._replace(
+    stored = callback(
+        attempt=3,
+        sequence=7,
         since=NOW + timedelta(milliseconds=1_234),
         accepted_at=NOW - timedelta(milliseconds=1_234),
     )
@@ -201,7 +203,7 @@ def test_a_runs_callback_that_comes_late_is_refused(callbacks: CallbackStore, ki
 @either_kind
 def test_a_callback_may_be_stored_again(callbacks: CallbackStore, kind: Kind) -> None:
     park, waiting, _ = kind
-    again = callback()._replace(since=NOW + timedelta(seconds=1))
+    again = callback(since=NOW + timedelta(seconds=1))
     park(callbacks, callback())
 
     assert park(callbacks, again) is True
@@ -255,7 +257,7 @@ def test_an_acknowledgement_is_that_of_one_user_and_one_message(
 
 def test_more_callbacks_than_one_page_holds(callbacks: CallbackStore) -> None:
     for number in range(30):
-        callbacks.park_for_reconnect(callback(f"m-{number}")._replace(task_token="x" * 50_000))
+        callbacks.park_for_reconnect(callback(f"m-{number}", task_token="x" * 50_000))
 
     assert len(list(callbacks.waiting_for_reconnect(ANA))) == 30
 
@@ -276,8 +278,8 @@ def test_what_a_run_has_parked_is_found_by_any_of_its_callbacks(callbacks: Callb
         callbacks.park_for_reconnect(callback(execution_name=name, entry=2, sequence=sequence))
 
     for name, sequence in (("run-1", 7), ("run-2", None)):
-        asked = callback(execution_name=name, entry=1, sequence=sequence)
-        assert callbacks.reconnect_of(asked) == asked._replace(entry=2, task_token="token-2")
+        parked = callback(execution_name=name, entry=2, sequence=sequence)
+        assert callbacks.reconnect_of(callback(execution_name=name, entry=1, sequence=sequence)) == parked
     assert callbacks.reconnect_of(callback(execution_name="run-3")) is None
 
 

@@ -23,7 +23,7 @@ def tokens(stage: Stage, callbacks_table: str, monkeypatch: pytest.MonkeyPatch) 
     tokens = FakeTokens(waiting={ANAS_TOKEN, BOS_TOKEN})
     monkeypatch.setattr(wake, "WaitingRuns", lambda **_: tokens)
     for to, token in ((ANA, ANAS_TOKEN), (BO, BOS_TOKEN)):
-        CallbackTable(callbacks_table).park_for_reconnect(callback("m-1", to)._replace(task_token=token))
+        CallbackTable(callbacks_table).park_for_reconnect(callback("m-1", to, task_token=token))
     return tokens
 
 

@@ -325,6 +325,46 @@ def test_the_same_sources_make_the_same_asset_and_others_another(
     assert bundles.code_hash(bundles.host()) != before
 
 
+def test_what_is_made_in_another_way_is_another_asset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = bundles.host()
+    before = bundles.code_hash(target), bundles.layer_hash("six==1", target)
+    other = tmp_path / "bundles.py"
+    other.write_text(Path(bundles.__file__).read_text("utf-8") + "# otherwise\n", "utf-8")
+    monkeypatch.setattr(bundles, "__file__", str(other))
+    after = bundles.code_hash(target), bundles.layer_hash("six==1", target)
+    assert set(before).isdisjoint(after)
+
+
+def test_what_cannot_be_compiled_is_said_and_goes_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, made = tmp_path / "source", tmp_path / "made"
+    (source / "lambdas").mkdir(parents=True)
+    (source / "lambdas" / "right.py").write_text("")
+    (source / "lambdas" / "wrong.py").write_text("def")
+    monkeypatch.setattr(bundles, "ROOT", source)
+    bundles.build_code(bundles.host(), made)
+    assert {file.name for file in made.rglob("*.py")} == {"right.py", "wrong.py"}
+    assert [file.name.partition(".")[0] for file in made.rglob("*.pyc")] == ["right"]
+    said = capsys.readouterr().err
+    assert said.count("could be compiled") == 1
+    assert "wrong.py" in said
+    assert "SyntaxError" in said
+
+
+def test_that_nothing_can_be_compiled_is_said_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = tmp_path / "python"
+    broken.write_text("#!/bin/sh\necho No module named compileall >&2\nexit 1\n")
+    broken.chmod(0o755)
+    monkeypatch.setattr(bundles, "compiler", lambda _: str(broken))
+    for name in ("one", "other"):
+        bundles.build_code(bundles.host(), tmp_path / name)
+        assert {file.suffix for file in (tmp_path / name).rglob("*") if file.is_file()} == {".py"}
+    assert capsys.readouterr().err.count("No module named compileall") == 1
+
+
 def test_a_layer_for_another_python_or_of_other_versions_is_another() -> None:
     names = {
         bundles.layer_hash(requirements, target)

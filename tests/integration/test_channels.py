@@ -1,10 +1,13 @@
 """What can go wrong between a post and its answer, on real sockets."""
 
+import socket
 import ssl
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from threading import Event
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -169,11 +172,52 @@ def test_a_channel_that_was_closed_while_idle_takes_no_post(
         assert (len(server.requests), server.accepted) == (2, 2)
 
 
-def test_a_channel_that_was_idle_for_long_is_not_used(posting: AsyncPoster, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(channels, "KEEP_ALIVE_SECONDS", 0)
+class WallClock:
+    """What Lambda's clock says, which goes on while a function is frozen; the loop's may stand still."""
+
+    def __init__(self) -> None:
+        self.seconds = 1_900_000_000.0
+
+    def time(self) -> float:
+        return self.seconds
+
+
+@pytest.fixture
+def wall_clock(monkeypatch: pytest.MonkeyPatch) -> WallClock:
+    clock = WallClock()
+    monkeypatch.setattr(channels, "time", SimpleNamespace(time=clock.time))
+    return clock
+
+
+@pytest.mark.parametrize(("seconds", "accepted"), [(-1, 1), (0, 2), (3600, 2)])
+def test_a_channel_that_was_idle_for_long_is_not_used(
+    posting: AsyncPoster, wall_clock: WallClock, seconds: float, accepted: int
+) -> None:
+    """Frozen or not."""
     with RawServer(serve).running() as server:
-        assert posting.post(to(server, 2)) + posting.post(to(server, 1)) == [POSTED] * 3
-        assert server.accepted == 2
+        assert posting.post(to(server, 2)) == [POSTED] * 2
+        wall_clock.seconds += channels.KEEP_ALIVE_SECONDS + seconds
+        assert posting.post(to(server, 1)) == [POSTED]
+        assert server.accepted == accepted
+
+
+def test_addresses_are_asked_for_again_when_they_are_old(
+    posting: AsyncPoster, wall_clock: WallClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    resolve = socket.getaddrinfo
+
+    def counted(*given: Any, **more: Any) -> Any:
+        asked.append(given[0])
+        return resolve(*given, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", counted)
+    with RawServer(always(OK, then_close=True)).running() as server:
+        for passed, times in ((0, 1), (channels.ADDRESSES_SECONDS, 1), (1, 2)):
+            wall_clock.seconds += passed
+            assert posting.post(to(server, 1)) == [POSTED]
+            assert server.closed.acquire(timeout=10)
+            assert len(asked) == times
 
 
 @pytest.mark.parametrize("so_far", [b"", HEAD, b"HTTP/1.1 100 Continue\r\n\r\n"])

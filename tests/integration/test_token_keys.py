@@ -92,7 +92,7 @@ def at(url: str, timer: Timer, *, timeout_seconds: float = 3.0) -> token_keys.To
     settings = Authorizer(
         token_algorithms=("ES256",), token_issuer="issuer", token_audience="audience", token_jwks_url=url
     )
-    return token_keys.of(settings, monotonic=timer, timeout_seconds=timeout_seconds)
+    return token_keys.of(settings, clock=timer, timeout_seconds=timeout_seconds)
 
 
 def test_keys_are_read_when_the_first_token_comes_and_kept_while_fresh(issuer: Issuer, timer: Timer) -> None:
@@ -211,7 +211,7 @@ def sharing(arn: str, timer: Timer, *algorithms: str) -> token_keys.TokenKeys:
         token_audience="audience",
         token_secret_arn=arn,
     )
-    return token_keys.of(settings, monotonic=timer)
+    return token_keys.of(settings, clock=timer)
 
 
 def test_a_shared_secret_is_used_and_its_successor_found(secrets: Any, timer: Timer) -> None:

@@ -1,6 +1,6 @@
 """Forms: like frozen data classes, with a JSON form."""
 
-from datetime import timedelta
+from datetime import timedelta, timezone
 from typing import Any
 
 import pytest
@@ -36,6 +36,11 @@ def test_a_form_has_its_fields_in_their_order_and_its_defaults() -> None:
     }
     assert list(GIVEN.to_json()) == ["firstOfAll", "note", "inner", "at"]
     assert repr(GIVEN).startswith("Outer(first_of_all=1, note=None, inner=Inner(user_name='ana'), at=")
+
+
+def test_a_time_of_any_zone_is_written_in_utc() -> None:
+    berlin = timezone(timedelta(hours=1))
+    assert GIVEN.replace(at=GIVEN.at.astimezone(berlin)).to_json()["at"] == "2030-01-31T12:00:00.005Z"
 
 
 def test_forms_are_equal_if_they_say_the_same() -> None:

@@ -2,15 +2,21 @@
 
 import json
 import random
-from datetime import datetime, timedelta
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any, cast
 
+import botocore.session
 import pytest
+from botocore.awsrequest import AWSResponse, HTTPHeaders
 from botocore.exceptions import ClientError
 
+from ringback.cli.output import moment
 from ringback.errors import AccessDenied, MessageNotFound, NotCancellable
 from ringback.names import execution_name
-from ringback.runs import cancel
+from ringback.runs import cancel, describe
 from ringback.status import Progress, console_url, read_status
 from tests.builders import NOW, envelope
 from tests.sdk import arn
@@ -137,6 +143,56 @@ def test_no_more_history_is_read_than_tells_the_state(runs: Any) -> None:
 
     assert read_status(runs, MACHINE, "m-1").attempts == 99
     assert runs.pages_read == 1
+
+
+@pytest.fixture
+def berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Have this machine stand there."""
+    with monkeypatch.context() as environment:
+        environment.setenv("TZ", "Europe/Berlin")
+        time.tzset()
+        assert time.timezone == -3600, "this machine does not know the zone"
+        yield
+    time.tzset()
+
+
+def answering(answers: dict[str, Any]) -> Any:
+    """botocore's own client, which reads these answers, by operation, and calls nobody."""
+    session = botocore.session.Session()
+    session.set_credentials("id", "key")
+    client: Any = session.create_client("stepfunctions", region_name="eu-central-1")
+
+    def answer(event_name: str, **_: Any) -> AWSResponse:
+        body = json.dumps(answers[event_name.rpartition(".")[2]]).encode()
+        return AWSResponse("https://states.test", 200, HTTPHeaders(), SimpleNamespace(stream=lambda: [body]))
+
+    client.meta.events.register("before-send.sfn.*", answer)
+    return client
+
+
+@pytest.mark.usefixtures("berlin")
+def test_times_are_in_utc_wherever_the_machine_stands() -> None:
+    noon = NOW.timestamp()
+    run = {"executionArn": arn("m-1"), "name": "m-1", "input": json.dumps(envelope()), "startDate": noon + 0.125}
+    history = [{**entered("Wait For Reconnect"), "timestamp": noon + 5, "id": 1}]
+    history.insert(0, {**scheduled(1, timeout_seconds=40), "timestamp": noon + 6, "id": 2})
+    waits = answering({"DescribeExecution": {**run, "status": "RUNNING"}, "GetExecutionHistory": {"events": history}})
+    ended = answering({"DescribeExecution": {**run, "status": "ABORTED", "stopDate": noon + 9}})
+
+    status = read_status(waits, MACHINE, "m-1")
+    cancelled = describe(ended, arn("m-1"))
+
+    written = status.to_json()
+    assert (written["acceptedAt"], written["waitingSince"], written["nextAttemptAt"]) == (
+        "2030-01-31T12:00:00.125Z",
+        "2030-01-31T12:00:05Z",
+        "2030-01-31T12:00:46Z",
+    )
+    assert moment(status.waiting_since) == "2030-01-31 12:00:05Z"
+    assert cancelled
+    assert cancelled.stopped_at == at(9)
+    times = (status.accepted_at, status.waiting_since, status.next_attempt_at, cancelled.stopped_at)
+    assert [each and each.tzinfo for each in times] == [UTC] * 4
 
 
 @pytest.mark.parametrize(

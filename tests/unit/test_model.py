@@ -7,7 +7,7 @@ import pytest
 
 from lambdas.core.errors import InvalidMessage
 from lambdas.core.model import MAX_REASON, YOUNG_CONNECTION, Connection, Message, timestamp, utc
-from tests.builders import DAY_SECONDS, NOW, callback, connection, envelope
+from tests.builders import DAY_SECONDS, NOW, connection, envelope
 
 
 @pytest.mark.parametrize(
@@ -81,13 +81,6 @@ def test_a_connection_survives_its_way_through_the_state_machine(token_life: flo
     before = connection(token_life_seconds=token_life)
 
     assert Connection.from_state(before.recipient, before.to_state()) == before
-
-
-def test_a_callback_never_shows_its_token() -> None:
-    shown = callback()
-
-    assert shown.task_token not in repr(shown)
-    assert shown.task_token not in f"{shown}"
 
 
 def test_times_are_written_in_utc_and_read_in_any_zone() -> None:

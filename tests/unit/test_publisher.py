@@ -18,7 +18,7 @@ from ringback.errors import (
     Unavailable,
     Undelivered,
 )
-from ringback.publisher import MAX_BYTES_A_CALL, Result
+from ringback.publisher import MAX_BYTES_A_CALL, Result, Summary
 from ringback.status import MessageStatus, State
 from tests.builders import NOW, envelope
 from tests.sdk import Answer, FakeFunctions, all_started, arn, sending_to
@@ -124,6 +124,18 @@ def test_that_nobody_was_there_for_what_is_not_durable_is_no_error(
 
     assert (receipt.id, receipt.status, receipt.execution_arn) == ("m-1", "missed", None)
     assert functions.calls == [[envelope(durable=False)]], "it is not sent again"
+
+
+def test_summaries_are_equal_if_they_say_the_same() -> None:
+    one, other, empty = Summary(), Summary(), Summary()
+    for summary in (one, other):
+        summary.add(Result(1, "m-1", "conflict"))
+
+    assert one == other
+    assert one != empty
+    assert empty != {}
+    assert "'conflict': 1" in repr(one)
+    assert "id='m-1'" in repr(one)
 
 
 def test_what_is_not_durable_is_not_sent_again_whatever_was_answered(

@@ -37,7 +37,10 @@ def step_functions() -> "SFNClient":
 
 @cache
 def ringback(sending_seconds: int = SENDING_SECONDS) -> Clients:
-    """The clients of Ringback's package, which wait for so long until what they send is answered."""
+    """The clients of Ringback's package, which wait for so long until what they send is answered.
+
+    Of the same session, since another would load the endpoints again: a function's threads make only clients of these.
+    """
     return Clients(clients.session(), sending_seconds=sending_seconds)
 
 
