@@ -9,8 +9,10 @@ export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/node_modules/.bin:$(PATH)
 TOOLS := .venv/.ready node_modules/.ready
 UV_VERSION = $(shell sed -n '/^name = "uv"$$/{n;s/version = "\(.*\)"/\1/p;}' uv.lock)
 
+BENCHMARKS := bench-bill bench-wake bench-init bench-handlers bench-fan-out bench-growth bench-storm bench-paper
+
 .DEFAULT_GOAL := help
-.PHONY: help setup docs screenshots demo bench-fan-out test test-client test-browser test-local test-e2e check format synth deploy up down example-progress clean
+.PHONY: help setup docs screenshots demo bench $(BENCHMARKS) test test-client test-browser test-local test-e2e check format synth deploy up down example-progress clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name what; do printf '  %-16s %s\n' "$$name" "$$what"; done
@@ -68,8 +70,19 @@ docs: $(TOOLS) ## Write the generated documents anew: JSON Schemas, AsyncAPI, Op
 screenshots: $(TOOLS) ## Take the README's pictures of the console anew
 	@python -m docs.screenshots
 
-bench-fan-out: $(TOOLS) ## Measure posts per second and core: boto3 in threads, and the fan-out's poster
-	@python -m benchmarks.fan_out
+bench: $(TOOLS) ## Run all benchmarks (some minutes); write build/bench.json, and, unless CI is set, docs/performance.md
+	@python -m benchmarks $(if $(CI),,--write-docs)
+
+bench-bill: ## Count and price a million messages: Ringback, SNS with Lambda, a state machine that polls
+bench-wake: ## Measure how long after the handshake the frame is there, against the same two
+bench-init: ## Measure every function's cold start, against boto3 and one client
+bench-handlers: ## Measure the hot functions' own time, beyond the calls that they make
+bench-fan-out: ## Measure posts per second and core: boto3 in threads, and the fan-out's poster
+bench-growth: ## Count DynamoDB units and requests as the tables grow
+bench-storm: ## Let 2,000 users come back within a minute, under AWS's quotas
+bench-paper: ## Reckon quotas, partitions and the bill of ten million connected users
+$(BENCHMARKS): $(TOOLS)
+	@python -m benchmarks $(@:bench-%=%)
 
 synth: $(TOOLS) ## Synthesize the stacks of STAGE (with SETTINGS) under cdk-nag
 	@cdk synth --quiet --no-notices -c stage=$(STAGE) $(if $(SETTINGS),-c settings='$(SETTINGS)')

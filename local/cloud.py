@@ -26,6 +26,7 @@ from local.locks import PidLock, holder
 RUN_LOCK = "run.lock"
 SERVER_LOCK = "server.lock"
 LOG = "cloud.log"
+SERVER = "local.server"
 
 _START_SECONDS = 60
 _STOP_SECONDS = 10
@@ -52,8 +53,16 @@ class Cloud:
 
 
 @contextlib.contextmanager
-def running(directory: Path, *, port: int | None = None, corrected: bool = True) -> Iterator[Cloud]:
+def running(
+    directory: Path, *, port: int | None = None, corrected: bool = True, server: str = SERVER
+) -> Iterator[Cloud]:
     """Have MiniStack run in this directory, on this port or on a free one.
+
+    Args:
+        directory: where it lives.
+        port: a free one unless told.
+        corrected: whether it does what AWS does.
+        server: the module that is run.
 
     Raises:
         AlreadyRunning, PortBusy, CloudFailed
@@ -74,7 +83,7 @@ def running(directory: Path, *, port: int | None = None, corrected: bool = True)
         temporary.mkdir()
         with bound(port) as listener:
             endpoint = f"http://{settings.HOST}:{listener.getsockname()[1]}"
-            process = _start(directory, temporary, listener, corrected=corrected)
+            process = _start(directory, temporary, listener, corrected=corrected, server=server)
         try:
             cloud = Cloud(endpoint, directory, process)
             _await_ready(cloud)
@@ -142,8 +151,10 @@ def bound(port: int | None, *, variable: str = "PORT", target: str = "up") -> It
         yield listener
 
 
-def _start(directory: Path, temporary: Path, listener: socket.socket, *, corrected: bool) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "local.server", str(directory), str(listener.fileno())]
+def _start(
+    directory: Path, temporary: Path, listener: socket.socket, *, corrected: bool, server: str
+) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", server, str(directory), str(listener.fileno())]
     if not corrected:
         command.append("--uncorrected")
     with (directory / LOG).open("wb") as log:

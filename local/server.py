@@ -8,6 +8,7 @@ import resource
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,19 @@ from hypercorn.config import Config
 from ministack.app import app  # type: ignore[import-untyped]
 
 from local import corrections
+from local.asgi import App
 from local.cloud import SERVER_LOCK
 from local.feed import Feed
 from local.guard import guarded
 from local.locks import PidLock
 
 
-def main() -> None:
-    """Serve on a socket that is already bound, until killed."""
+def main(around: Callable[[App, Path], App] | None = None) -> None:
+    """Serve on a socket that is already bound, until killed.
+
+    Args:
+        around: what stands around MiniStack beside all that is here; it also gets the run's directory.
+    """
     parser = argparse.ArgumentParser(prog="python -m local.server")
     parser.add_argument("directory", type=Path)
     parser.add_argument("socket", type=int, help="file descriptor of the socket to listen on")
@@ -42,6 +48,8 @@ def main() -> None:
         feed = Feed()
         feed.install()
         served = feed.beside(app)
+    if around:
+        served = around(served, arguments.directory)
     _serve(guarded(served), arguments.socket)
 
 

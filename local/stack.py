@@ -30,6 +30,7 @@ def running(
     *,
     port: int | None = None,
     chat: Mapping[str, Any] | None = None,
+    server: str = cloud.SERVER,
     report: deployment.Report = print,
 ) -> Iterator[Stack]:
     """Have an installation of its own in this directory. Nothing of it runs on at the end.
@@ -38,12 +39,13 @@ def running(
         directory: where it lives.
         port: of the cloud; a free one unless told.
         chat: settings of the chat, on top of those of the local stage, such as `{"idle_seconds": 5}`.
+        server: the module that MiniStack's process runs.
         report: hears of the steps.
 
     Raises:
         AlreadyRunning, PortBusy, CloudFailed, DeploymentFailed
     """
-    with cloud.running(directory, port=port) as started:
+    with cloud.running(directory, port=port, server=server) as started:
         report(f"MiniStack {settings.MINISTACK_VERSION} at {started.endpoint}")
         keys = Keys.make(backend_issuer=issuer.url(started.endpoint))
         keys.save(started.directory)

@@ -1,0 +1,1 @@
+"""Baseline (a): a topic, and a function that Lambda tries three times."""

@@ -1,0 +1,1 @@
+"""The cloud on this machine that bill and wake are played on, with a meter."""

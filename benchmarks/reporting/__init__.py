@@ -1,0 +1,1 @@
+"""How results are kept, printed, drawn and written into the page."""
