@@ -9,14 +9,13 @@ from typing import Any, get_args, get_type_hints
 
 import pytest
 
-from cdk_app.app import make_app
 from cdk_app.assets import ROOT
 from cdk_app.functions import construct_id
 from cdk_app.settings import SettingsError
 from lambdas import settings
 from lambdas.core.intake import SECONDS_FOR_AN_ATTEMPT
 from lambdas.core.model import YOUNG_CONNECTION
-from tests.infrastructure.synthesis import CONTEXT, SECRET_ARN, TOKEN, Json, Synthesis
+from tests.infrastructure.synthesis import SECRET_ARN, TOKEN, Json, Synthesis, make
 
 pytestmark = pytest.mark.xdist_group("infrastructure")
 
@@ -153,8 +152,7 @@ def test_connect_is_told_where_connections_are_managed(dev: Synthesis, local: Sy
 
 
 def _make(directory: Path, settings: Json) -> None:
-    context = {**CONTEXT, "stage": "dev", "settings": json.dumps({"token": TOKEN, **settings})}
-    make_app(context=context, outdir=str(directory))
+    make("dev", directory, settings=settings)
 
 
 def _origins(size: int) -> Json:
