@@ -5,7 +5,7 @@ SQS, their pricing pages.
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 Item = Mapping[str, Mapping[str, Any]]
@@ -68,6 +68,24 @@ def get_units(item: Item | None, *, consistent: bool) -> float:
     return _read_units(item_bytes(item) if item else 0, consistent=consistent)
 
 
+def read_units(operation: str, asked: Mapping[str, Any], answer: Mapping[str, Any]) -> float:
+    """Read units of a call without a filter or an index, by what was asked and answered.
+
+    Raises:
+        NotImplementedError: no rule here says what this takes.
+    """
+    consistent = bool(asked.get("ConsistentRead"))
+    match operation:
+        case "Query" | "Scan" if not asked.keys() & {"FilterExpression", "IndexName", "ProjectionExpression"}:
+            return query_units(answer["Items"], consistent=consistent)
+        case "GetItem":
+            return get_units(answer.get("Item"), consistent=consistent)
+        case "BatchGetItem":
+            return sum(_batch_units(asked["RequestItems"], answer["Responses"]))
+        case _:
+            raise NotImplementedError(f"{operation}: no rule here says what this takes")
+
+
 def write_units(*versions: Item | None) -> float:
     """Write units of one item outside a transaction: of the larger one of what was there and what is there then."""
     size = max((item_bytes(item) for item in versions if item), default=0)
@@ -82,6 +100,13 @@ def websocket_messages(size: int) -> int:
 def queue_requests(size: int) -> int:
     """How many requests one to SQS or SNS with so many bytes is billed as."""
     return max(1, math.ceil(size / _QUEUE_REQUEST_BYTES))
+
+
+def _batch_units(asked: Mapping[str, Any], found: Mapping[str, Any]) -> Iterator[float]:
+    for table, wanted in asked.items():
+        items, consistent = found.get(table, []), bool(wanted.get("ConsistentRead"))
+        yield from (get_units(item, consistent=consistent) for item in items)
+        yield from (get_units(None, consistent=consistent) for _ in wanted["Keys"][len(items) :])
 
 
 def _read_units(size: int, *, consistent: bool) -> float:

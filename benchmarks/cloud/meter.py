@@ -41,25 +41,11 @@ def consumed(service: str, operation: str, body: bytes, status: int, answer: byt
 
 
 def _dynamodb(operation: str, request: Line, answer: Line) -> dict[str, float]:
-    consistent = request.get("ConsistentRead", False)
-    match operation:
-        case "Query":
-            return {"reads": units.query_units(answer["Items"], consistent=consistent)}
-        case "GetItem":
-            return {"reads": units.get_units(answer.get("Item"), consistent=consistent)}
-        case "BatchGetItem":
-            return {"reads": sum(_batch_units(request["RequestItems"], answer["Responses"]))}
-        case _:
-            capacity = answer["ConsumedCapacity"]
-            tables = capacity if isinstance(capacity, list) else [capacity]
-            return {"writes": sum(table["CapacityUnits"] for table in tables)}
-
-
-def _batch_units(requests: Line, answers: Line) -> Iterable[float]:
-    for table, wanted in requests.items():
-        found, consistent = answers.get(table, []), wanted.get("ConsistentRead", False)
-        yield from (units.get_units(item, consistent=consistent) for item in found)
-        yield from (units.get_units(None, consistent=consistent) for _ in wanted["Keys"][len(found) :])
+    if operation in {"Query", "GetItem", "BatchGetItem"}:
+        return {"reads": units.read_units(operation, request, answer)}
+    capacity = answer["ConsumedCapacity"]
+    tables = capacity if isinstance(capacity, list) else [capacity]
+    return {"writes": sum(table["CapacityUnits"] for table in tables)}
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,13 @@ connection of whoever is asked for, or with a page of a conversation.
 
 import asyncio
 import json
-import multiprocessing
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from multiprocessing.connection import Connection
 from typing import Any
 
+from benchmarks import beside
 from benchmarks.fan_out.certificates import Certificate
 
 PAGE_SIZE = 250
@@ -92,14 +92,8 @@ class _Endpoint:
 @contextmanager
 def running(certificate: Certificate | None = None) -> Iterator[str]:
     """Have it listen on a free port of this machine, secured if it has a certificate; gives its URL."""
-    ours, theirs = multiprocessing.Pipe()
-    process = multiprocessing.get_context("spawn").Process(target=_serve, args=(theirs, certificate), daemon=True)
-    process.start()
-    try:
-        yield str(ours.recv())
-    finally:
-        process.terminate()
-        process.join()
+    with beside.running(_serve, certificate) as url:
+        yield str(url)
 
 
 def _serve(pipe: Connection, certificate: Certificate | None) -> None:

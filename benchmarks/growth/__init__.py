@@ -20,14 +20,13 @@ from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
+from benchmarks.billing.units import TASK_TOKEN_CHARACTERS
 from benchmarks.growth.wire import Row, Used, Wire
 from benchmarks.report import Plot, Ratio, Result, Say, Table
 from benchmarks.reporting.cells import number
 
 STORED = (1, 1_000, 100_000, 1_000_000)
 WAITING = (1, 10, 100, 1_000, 10_000)
-TOKEN_CHARACTERS = 800
-"""About as long as Step Functions makes its task tokens."""
 
 _VARIABLES = {
     "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE",
@@ -56,7 +55,7 @@ _AMONG_AS_MANY = "acknowledge, with as many unacknowledged"
 _UNITS = "read and write units"
 _NOTE = (
     "Read units + write units in round trips. Units as DynamoDB bills them, by the size of the rows (task tokens of"
-    f" {TOKEN_CHARACTERS} characters). A round trip is a request to DynamoDB; where a run goes on, there is one"
+    f" {TASK_TOKEN_CHARACTERS} characters). A round trip is a request to DynamoDB; where a run goes on, there is one"
     " SendTaskSuccess more."
 )
 
@@ -170,7 +169,7 @@ class Stage:
 
     @staticmethod
     def _waiting() -> dict[str, Any]:
-        return {"taskToken": "x" * TOKEN_CHARACTERS, "entry": {"enteredAt": _now(), "retry": 0}}
+        return {"taskToken": "x" * TASK_TOKEN_CHARACTERS, "entry": {"enteredAt": _now(), "retry": 0}}
 
 
 def run(say: Say) -> Result:
@@ -379,7 +378,7 @@ def result(by_size: Mapping[int, Mapping[str, Cost]], by_waiting: Mapping[int, M
             "The tables' index of time to live, streams and backups, which take no request units.",
         ),
         details={
-            "task_token_characters": TOKEN_CHARACTERS,
+            "task_token_characters": TASK_TOKEN_CHARACTERS,
             "stored": {str(size): _details(costs) for size, costs in by_size.items()},
             "waiting": {str(number): _details(costs) for number, costs in by_waiting.items()},
         },

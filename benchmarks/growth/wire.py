@@ -22,7 +22,7 @@ from botocore.compat import HTTPHeaders
 from botocore.httpsession import URLLib3Session
 from ministack.services import dynamodb  # type: ignore[import-untyped]
 
-from benchmarks.billing.units import Item, get_units, query_units, write_units
+from benchmarks.billing.units import Item, read_units, write_units
 
 Row = dict[str, dict[str, Any]]
 
@@ -40,14 +40,6 @@ class Used:
     reads: float = 0
     writes: float = 0
     others: Counter[str] = field(default_factory=Counter)
-
-    def read(self, units: float) -> None:
-        """Count read units."""
-        self.reads += units
-
-    def written(self, units: float) -> None:
-        """Count write units."""
-        self.writes += units
 
 
 class Wire:
@@ -139,24 +131,13 @@ class Wire:
         before: list[Item | None],
         after: list[Item | None],
     ) -> None:
-        consistent = bool(asked.get("ConsistentRead"))
         match operation:
-            case "Query" | "Scan" if not asked.keys() & {"FilterExpression", "IndexName", "ProjectionExpression"}:
-                self.used.read(query_units(answer["Items"], consistent=consistent))
-            case "GetItem":
-                self.used.read(get_units(answer.get("Item"), consistent=consistent))
-            case "BatchGetItem":
-                for table, wanted in asked["RequestItems"].items():
-                    found = answer["Responses"].get(table, [])
-                    missing: list[Item | None] = [None] * (len(wanted["Keys"]) - len(found))
-                    for item in [*found, *missing]:
-                        self.used.read(get_units(item, consistent=bool(wanted.get("ConsistentRead"))))
             case "PutItem" | "DeleteItem" | "UpdateItem" | "TransactWriteItems":
                 times = 2 if operation == "TransactWriteItems" else 1
                 for was, is_now in zip(before, after, strict=True):
-                    self.used.written(times * write_units(was, is_now))
+                    self.used.writes += times * write_units(was, is_now)
             case _:
-                raise NotImplementedError(f"{operation}: no rule here says what this takes")
+                self.used.reads += read_units(operation, asked, answer)
 
 
 def _body(request: AWSPreparedRequest) -> bytes | str:

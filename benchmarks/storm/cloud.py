@@ -7,7 +7,6 @@ is asked by `X-Amz-Target: Storm.…`, as the other calls are told apart.
 import asyncio
 import http.client
 import json
-import multiprocessing
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
+from benchmarks import beside
 from benchmarks.storm.quotas import Bucket, Quota
 
 HOST = "127.0.0.1"
@@ -154,15 +154,8 @@ class Client:
 @contextmanager
 def running() -> Iterator[Client]:
     """Have them listen on a free port of this machine."""
-    ours, theirs = multiprocessing.Pipe()
-    process = multiprocessing.get_context("spawn").Process(target=_serve, args=(theirs,), daemon=True)
-    process.start()
-    theirs.close()  # so that a process that ends is no riddle
-    try:
-        yield Client(ours.recv())
-    finally:
-        process.terminate()
-        process.join()
+    with beside.running(_serve) as port:
+        yield Client(port)
 
 
 def _sort_key(request: Json) -> str:

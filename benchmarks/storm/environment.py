@@ -15,9 +15,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TextIO
 
+from benchmarks.billing.units import TASK_TOKEN_CHARACTERS
+
 TIMEOUT_SECONDS = 60
-TOKEN_CHARACTERS = 800
-"""About as long as Step Functions makes them."""
 
 Json = dict[str, Any]
 
@@ -137,7 +137,7 @@ def _park(command: Json) -> None:
             message_id=f"{user}-{number}",
             execution_name=f"{user}-{number}",
             entry=1,
-            task_token=f"{user}-{number}-".ljust(TOKEN_CHARACTERS, "x"),
+            task_token=f"{user}-{number}-".ljust(TASK_TOKEN_CHARACTERS, "x"),
             since=now,
             expires_at=now + timedelta(days=1),
             accepted_at=now,

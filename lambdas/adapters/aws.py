@@ -30,9 +30,7 @@ _CONFIG = Config(
 _CONFIG_OF_ONE_TRY = _CONFIG.merge(Config(retries={"mode": "standard", "total_max_attempts": 1}))
 # Posts are repeated by the rules in `core.delivery`, which know a young connection from a dead one. The intake posts to
 # several recipients at once, each of whom may have several connections.
-_POST_CONFIG = _CONFIG.merge(
-    Config(retries={"mode": "standard", "total_max_attempts": 1}, max_pool_connections=4 * CALLS_AT_ONCE)
-)
+_POST_CONFIG = _CONFIG_OF_ONE_TRY.merge(Config(max_pool_connections=4 * CALLS_AT_ONCE))
 
 
 def dynamodb() -> "DynamoDBClient":
