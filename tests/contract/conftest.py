@@ -13,7 +13,7 @@ from moto import mock_aws
 
 from lambdas.adapters.conversations import INDEX
 from lambdas.clock import SystemClock
-from lambdas.observability import logger
+from lambdas.observability import logger, metrics
 from tests.builders import LAMBDA_CONTEXT, NOW
 
 SECRET = "s3cr3t"
@@ -156,6 +156,7 @@ def stage(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -
     log = io.StringIO()
     handler: Any = logger.registered_handler
     before = handler.setStream(log)
+    metrics.clear_metrics()  # what a test before this one has counted outside of a handler
     stage = Stage(log, capsys, monkeypatch)
     yield stage
     handler.setStream(before)
