@@ -9,10 +9,13 @@ export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/node_modules/.bin:$(PATH)
 TOOLS := .venv/.ready node_modules/.ready
 UV_VERSION = $(shell sed -n '/^name = "uv"$$/{n;s/version = "\(.*\)"/\1/p;}' uv.lock)
 
+# Kinds of tests that take long have a target each.
+SLOW_TESTS := attacks chaos e2e fidelity fuzz integration/local model operations permissions
+
 BENCHMARKS := bench-bill bench-wake bench-init bench-handlers bench-fan-out bench-growth bench-storm bench-paper
 
 .DEFAULT_GOAL := help
-.PHONY: help setup docs screenshots demo bench $(BENCHMARKS) test test-client test-browser test-local test-e2e check format synth deploy up down example-progress clean
+.PHONY: help setup docs screenshots demo bench $(BENCHMARKS) test test-client test-browser test-local test-e2e test-attacks test-permissions test-fidelity test-operations model chaos chaos-safeguards fuzz check-supply-chain check format synth deploy up down example-progress clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name what; do printf '  %-16s %s\n' "$$name" "$$what"; done
@@ -37,7 +40,7 @@ demo: $(TOOLS) ## Play the delivery scenes on the local stack, with real WebSock
 
 test: $(TOOLS) ## Run all quick tests: unit, contract, statemachine, integration, infrastructure, the client in Node and Chromium
 	@$(MAKE) --no-print-directory test-client
-	@pytest -n 2 --dist loadgroup tests --ignore tests/e2e --ignore tests/integration/local --ignore-glob 'tests/browser/test_*'
+	@pytest -n 2 --dist loadgroup tests $(SLOW_TESTS:%=--ignore tests/%) --ignore-glob 'tests/browser/test_*'
 
 test-client: $(TOOLS) ## Run the tests in Node: the browser client, what the console's page computes
 	@node --test --test-reporter=dot 'clients/js/tests/*.test.js' 'tests/page/*.test.js'
@@ -50,6 +53,33 @@ test-local: $(TOOLS) ## Run the tests of the local cloud: where MiniStack differ
 
 test-e2e: $(TOOLS) ## Run the slow tests: the deployed stack on the local cloud, real sockets
 	@pytest tests/e2e
+
+test-attacks: $(TOOLS) ## Attack the authorizer and the routes of the deployed stack
+	@pytest tests/attacks
+
+test-permissions: $(TOOLS) ## Play the demo under IAM, then without each permission; look for secrets in all that was written
+	@pytest tests/permissions
+
+test-fidelity: $(TOOLS) ## Hold both interpreters and the local cloud to what AWS does
+	@pytest tests/fidelity
+
+test-operations: $(TOOLS) ## Try the runbook: each alarm's condition, an upgrade under load, a table's restoration
+	@pytest tests/operations
+
+model: $(TOOLS) ## Check the protocol's model with Spin: every interleaving, and a bug that it must find
+	@pytest tests/model
+
+chaos: $(TOOLS) ## Play MESSAGES messages (10,000) under every fault, chosen by SEED; close the ledger
+	@python -m tests.chaos --seed $(or $(SEED),1) --messages $(or $(MESSAGES),10000)
+
+chaos-safeguards: $(TOOLS) ## Take each safeguard away and see the ledger not balance
+	@python -m tests.chaos.safeguards
+
+fuzz: $(TOOLS) ## Fuzz handlers, HTTP APIs and parsers for SECONDS (20) each
+	@python -m tests.fuzz --seconds $(or $(SECONDS),20)
+
+check-supply-chain: $(TOOLS) ## Check lock files, licences, secrets and known vulnerabilities; write build/sbom.json
+	@python -m tests.supply_chain $(if $(AUDIT),--audit $(AUDIT))
 
 check: $(TOOLS) ## Format, lint, types, import rules, state machine lint
 	@ruff format --check

@@ -54,7 +54,12 @@ class Cloud:
 
 @contextlib.contextmanager
 def running(
-    directory: Path, *, port: int | None = None, corrected: bool = True, server: str = SERVER
+    directory: Path,
+    *,
+    port: int | None = None,
+    corrected: bool = True,
+    enforce_iam: bool = False,
+    server: str = SERVER,
 ) -> Iterator[Cloud]:
     """Have MiniStack run in this directory, on this port or on a free one.
 
@@ -62,6 +67,7 @@ def running(
         directory: where it lives.
         port: a free one unless told.
         corrected: whether it does what AWS does.
+        enforce_iam: whether roles may do what their policies allow, and nothing else.
         server: the module that is run.
 
     Raises:
@@ -83,7 +89,9 @@ def running(
         temporary.mkdir()
         with bound(port) as listener:
             endpoint = f"http://{settings.HOST}:{listener.getsockname()[1]}"
-            process = _start(directory, temporary, listener, corrected=corrected, server=server)
+            process = _start(
+                directory, temporary, listener, corrected=corrected, enforce_iam=enforce_iam, server=server
+            )
         try:
             cloud = Cloud(endpoint, directory, process)
             _await_ready(cloud)
@@ -152,7 +160,7 @@ def bound(port: int | None, *, variable: str = "PORT", target: str = "up") -> It
 
 
 def _start(
-    directory: Path, temporary: Path, listener: socket.socket, *, corrected: bool, server: str
+    directory: Path, temporary: Path, listener: socket.socket, *, corrected: bool, enforce_iam: bool, server: str
 ) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", server, str(directory), str(listener.fileno())]
     if not corrected:
@@ -161,7 +169,9 @@ def _start(
         return subprocess.Popen(  # noqa: S603 - our own module
             command,
             cwd=settings.ROOT,
-            env=settings.cloud_environment(port=listener.getsockname()[1], temporary=temporary),
+            env=settings.cloud_environment(
+                port=listener.getsockname()[1], temporary=temporary, enforce_iam=enforce_iam
+            ),
             stdin=subprocess.PIPE,  # its end is how MiniStack learns that we are gone
             stdout=log,
             stderr=subprocess.STDOUT,

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import contextlib
+import logging
 import os
 import resource
 import signal
@@ -41,6 +42,9 @@ def main(around: Callable[[App, Path], App] | None = None) -> None:
         sys.exit(f"Another MiniStack runs in {arguments.directory}.")
     lock.name(os.getpid())
     threading.Thread(target=_end_with_parent, daemon=True).start()
+
+    # It tells what is published to a topic, and what people are sent is nothing for a log.
+    logging.getLogger("sns").setLevel(logging.WARNING)
 
     served = app
     if not arguments.uncorrected:

@@ -44,8 +44,11 @@ _PASSED_TO_CLOUD = ("HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ")
 _KEPT_FROM_CDK = ("AWS_", "AMAZON_", "BOTO_", "CDK_", "LAMBDA_", "LOCALSTACK_", "MINISTACK_", "NODE_OPTIONS", "PYTHON")
 
 
-def cloud_environment(*, port: int, temporary: Path) -> dict[str, str]:
-    """For MiniStack and, through it, for every handler."""
+def cloud_environment(*, port: int, temporary: Path, enforce_iam: bool = False) -> dict[str, str]:
+    """For MiniStack and, through it, for every handler.
+
+    With `enforce_iam`, handlers have sessions of their roles; whoever has the key above is the account's root.
+    """
     return {
         **{name: os.environ[name] for name in _PASSED_TO_CLOUD if name in os.environ},  # noqa: TID251
         **_aws(),
@@ -57,6 +60,7 @@ def cloud_environment(*, port: int, temporary: Path) -> dict[str, str]:
         "MINISTACK_ACCOUNT_ID": ACCOUNT,
         "MINISTACK_REGION": REGION,
         "SERVICES": _SERVICES,
+        "AUTH": "true" if enforce_iam else "false",
         "IOT_MTLS_ENABLED": "0",
         "SFTP_ENABLED": "0",
         # It would remove the containers of any other MiniStack on this machine.

@@ -30,6 +30,8 @@ def running(
     *,
     port: int | None = None,
     chat: Mapping[str, Any] | None = None,
+    stage: Mapping[str, Any] | None = None,
+    enforce_iam: bool = False,
     server: str = cloud.SERVER,
     report: deployment.Report = print,
 ) -> Iterator[Stack]:
@@ -39,13 +41,15 @@ def running(
         directory: where it lives.
         port: of the cloud; a free one unless told.
         chat: settings of the chat, on top of those of the local stage, such as `{"idle_seconds": 5}`.
+        stage: further settings of the stage, such as `{"default_ttl_seconds": 60}`.
+        enforce_iam: whether roles may do what their policies allow, and nothing else; functions have their roles then.
         server: the module that MiniStack's process runs.
         report: hears of the steps.
 
     Raises:
         AlreadyRunning, PortBusy, CloudFailed, DeploymentFailed
     """
-    with cloud.running(directory, port=port, server=server) as started:
+    with cloud.running(directory, port=port, enforce_iam=enforce_iam, server=server) as started:
         report(f"MiniStack {settings.MINISTACK_VERSION} at {started.endpoint}")
         keys = Keys.make(backend_issuer=issuer.url(started.endpoint))
         keys.save(started.directory)
@@ -55,6 +59,7 @@ def running(
                 "token": keys.stage_settings(),
                 "http_api": keys.http_api_settings(),
                 "chat": {**keys.chat_settings(), **(chat or {})},
+                **(stage or {}),
             }
             outputs = deployment.deploy(started, stage_settings, report=report)
             installation = read_outputs(outputs, endpoint=started.endpoint, directory=started.directory)

@@ -91,12 +91,24 @@ def cancel(client: "SFNClient", state_machine_arn: str, message_id: str) -> None
     """
     run = newest(client, state_machine_arn, message_id)
     if run.status == "RUNNING":
-        with aws.translated("stepfunctions"):
-            client.stop_execution(executionArn=run.arn, error=CANCELLED, cause="The backend took the message back.")
+        _stop(client, run)
         # It may have ended between the two calls, and stopping it then changed nothing.
         run = describe(client, run.arn) or run
     if run.status not in {"RUNNING", "ABORTED"}:
         raise NotCancellable(message_id, state_of_ended(run))
+
+
+def _stop(client: "SFNClient", run: Run) -> None:
+    with aws.translated("stepfunctions"):
+        try:
+            client.stop_execution(executionArn=run.arn, error=CANCELLED, cause="The backend took the message back.")
+        except ClientError as error:
+            # Whether stopping what has ended is an error, the service's documents do not say.
+            if aws.code(error) != "ValidationException":
+                raise
+            now = describe(client, run.arn)
+            if now is None or now.status == "RUNNING":
+                raise
 
 
 def state_of_ended(run: Run) -> str:

@@ -1,5 +1,6 @@
 """Schemathesis against an HTTP API: does it do what its description says, and nothing else, whatever it is sent."""
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,9 +28,19 @@ class Report:
 
 
 def examine(
-    described: dict[str, Any], base_url: str, *, token: str, now: Callable[[], datetime], examples: int, seed: int
+    described: dict[str, Any],
+    base_url: str,
+    *,
+    token: str,
+    now: Callable[[], datetime],
+    examples: int,
+    seed: int,
+    until: float | None = None,
 ) -> Report:
-    """Send it all kinds of requests, good ones and bad ones, the same for the same seed. All checks but one are on."""
+    """Send it all kinds of requests, good ones and bad ones, the same for the same seed. All checks but one are on.
+
+    With ``until``, a time of `time.monotonic`, it ends early; not before there was an answer.
+    """
     config = SchemathesisConfig.from_dict(
         {
             "seed": seed,
@@ -43,8 +54,11 @@ def examine(
     schema.config.update(base_url=base_url)
     report = Report()
     with _what_the_schema_cannot_say(now):
-        for event in from_schema(schema).execute():
+        stream = from_schema(schema).execute()
+        for event in stream:
             _note(event, report)
+            if until is not None and report.answers and time.monotonic() >= until:
+                stream.stop()
     return report
 
 

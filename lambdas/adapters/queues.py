@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +10,8 @@ from lambdas.adapters import aws
 
 SOON_SECONDS = (5, 20)
 _MESSAGES_A_CALL = 10  # SQS's own
+# What no message of SQS may hold, and what is no character; JSON can escape both.
+_NOT_TAKEN = re.compile("[\ud800-\udfff\ufffe\uffff]")
 
 
 class IngestQueue:
@@ -43,8 +46,9 @@ class DeadLetterQueue:
 
     def put(self, letter: dict[str, Any]) -> None:
         """Keep a dead letter."""
+        text = _NOT_TAKEN.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(letter, ensure_ascii=False))
         with aws.translated():
-            aws.sqs().send_message(QueueUrl=self.url, MessageBody=json.dumps(letter, ensure_ascii=False))
+            aws.sqs().send_message(QueueUrl=self.url, MessageBody=text)
 
 
 class IngestDeadLetterQueue:

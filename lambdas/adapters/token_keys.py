@@ -161,7 +161,10 @@ def of(
 
 def _key_set(text: str | bytes, algorithms: tuple[str, ...]) -> list[Key]:
     """The keys of a JSON Web Key Set that verify one of the algorithms; others are skipped, as RFC 7517 asks for."""
-    document = json.loads(text)
+    try:
+        document = json.loads(text)
+    except RecursionError:
+        raise ValueError("is nested too deep") from None
     members = document.get("keys") if isinstance(document, dict) else None
     if not isinstance(members, list):
         raise ValueError("is not a key set")  # noqa: TRY004

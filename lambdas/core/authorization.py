@@ -184,7 +184,8 @@ def check_claims(payload: bytes, settings: Authorizer, now: datetime) -> dict[st
         Unauthenticated: names the claim that is missing or wrong, never its value.
     """
     try:
-        claims = json.loads(payload, object_pairs_hook=_unique, parse_constant=_not_json)
+        # Decoded here: of bytes, `loads` would take other encodings, too, and surrogates.
+        claims = json.loads(payload.decode(), object_pairs_hook=_unique, parse_constant=_not_json)
     except (ValueError, RecursionError):
         raise Unauthenticated("the claims are not JSON, or one is there twice") from None
     if not isinstance(claims, dict):
@@ -280,7 +281,8 @@ def attributes_of(claims: Mapping[str, Any], names: Iterable[str]) -> tuple[dict
 def attribute_text(value: object) -> str | None:
     """An attribute's text: of a number or a boolean as JSON writes it; None if it can be no attribute."""
     if isinstance(value, str):
-        return value
+        # JSON can escape half a surrogate pair, which is in no text: no table would store it.
+        return None if any("\ud800" <= character <= "\udfff" for character in value) else value
     if isinstance(value, float) and value.is_integer():
         return str(int(value))  # JSONata and some issuers know no other numbers
     return json.dumps(value) if isinstance(value, int | float) else None

@@ -248,7 +248,8 @@ class Intake:
                     # Before the next one starts, so that the numbers have their order. The run would number itself.
                     number_of(accepted.message, accepted.execution_name, self.sequences)
             except Exception as error:  # noqa: BLE001 - one message must not hold up the others
-                answers.setdefault(index, _unavailable(accepted, error))
+                # Also where it was started and has no number: who is answered may send the next one at once.
+                answers[index] = _unavailable(accepted, error)
                 break
         for index, accepted in lane.items():
             # It has to come after one that could not be started, or that has no number yet.

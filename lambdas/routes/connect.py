@@ -17,7 +17,9 @@ from lambdas.routes import requests
 
 @instrumented()
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Answer the handshake: 200, 429 at the user's limit, 503 if the store cannot be reached."""
+    """Answer the handshake: 200, 429 at the user's limit, 503 if the store cannot be reached; 400 what is none."""
+    if refusal := requests.refusal(event, unless="CONNECT"):
+        return refusal
     environment = settings.load(settings.Connect)
     clock = SystemClock()
     connection = requests.connection(

@@ -14,7 +14,9 @@ from lambdas.routes import requests
 
 @instrumented()
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Answer 200 whether or not the connection was known, 503 if the store cannot be reached."""
+    """Answer 200 whether or not the connection was known, 503 if the store cannot be reached; 400 to a frame."""
+    if refusal := requests.refusal(event, unless="DISCONNECT"):
+        return refusal
     connections = ConnectionTable(settings.load(settings.Disconnect).connections_table_name)
     try:
         known = connections.delete(requests.recipient(event), requests.connection_id(event))

@@ -14,6 +14,18 @@ MAX_ID_LENGTH = 128
 SUBPROTOCOL = "bearer"
 
 
+def refusal(event: dict[str, Any], *, unless: str) -> dict[str, Any] | None:
+    """The answer to an event of another type than this; none if it is of this type.
+
+    A client may send `{"action": "$disconnect"}`, and nowhere does API Gateway promise not to take that for the route.
+    """
+    if event["requestContext"]["eventType"] == unless:
+        return None
+    logger.warning("a frame names a route of API Gateway's own")
+    count(Metric.REJECTED)
+    return answer(400, "there are two actions: ack and ping")
+
+
 def recipient(event: dict[str, Any]) -> Recipient:
     """The verified recipient: API Gateway repeats the authorizer's context on every event of a connection."""
     authorizer = event["requestContext"]["authorizer"]

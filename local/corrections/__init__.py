@@ -7,8 +7,10 @@ the right thing by itself: then the correction goes. A correction whose place ha
 
 from importlib import metadata
 
+from ministack import app  # type: ignore[import-untyped]
+
 from local import settings
-from local.corrections import event_sources, functions, http_apis, maps, runs, templates, web_sockets
+from local.corrections import event_sources, functions, http_apis, maps, permissions, runs, templates, web_sockets
 from local.corrections.places import CorrectionError
 
 __all__ = ["CorrectionError", "apply"]
@@ -22,6 +24,9 @@ def apply() -> None:
     """
     if (version := metadata.version("ministack")) != settings.MINISTACK_VERSION:
         raise CorrectionError(f"These corrections are for MiniStack {settings.MINISTACK_VERSION}, not for {version}.")
+    # First, so that all others find a refusal where AWS has it: within the call.
+    for correction in permissions.CORRECTIONS if app.AUTH else ():
+        correction()
     for part in (functions, event_sources, runs, maps, web_sockets, http_apis, templates):
         for correction in part.CORRECTIONS:
             correction()

@@ -6,7 +6,13 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from ministack.core.responses import error_response_json, get_region, json_response, now_iso  # type: ignore[import-untyped]
+from ministack.core.responses import (  # type: ignore[import-untyped]
+    error_response_json,
+    get_region,
+    json_response,
+    new_uuid,
+    now_iso,
+)
 from ministack.services import eventbridge, stepfunctions  # type: ignore[import-untyped]
 
 from local.corrections.places import Json, replace
@@ -14,7 +20,7 @@ from local.corrections.places import Json, replace
 # A run's end is decided once: by its own thread, by StopExecution, or by its timer.
 _ending = threading.RLock()
 # Which run a task token belongs to, closed ones too.
-_runs_of_tokens: dict[str, Json] = {}
+runs_of_tokens: dict[str, Json] = {}
 
 
 def is_over(execution: Json) -> bool:
@@ -64,7 +70,7 @@ def _current_tasks() -> None:
     def invoking(upstream: Callable[..., Any]) -> Callable[..., Any]:
         def invoke(resource: str, input_data: Any, token: str, state: Json) -> Any:
             if _task.execution:
-                _runs_of_tokens[token] = _task.execution
+                runs_of_tokens[token] = _task.execution
             _task.waits_for_token = True
             return upstream(resource, input_data, token, state)
 
@@ -74,6 +80,25 @@ def _current_tasks() -> None:
     replace(stepfunctions, "_apply_jsonata_arguments", applying)
     replace(stepfunctions, "_apply_parameters", applying)
     replace(stepfunctions, "_invoke_with_callback", invoking)
+
+
+def _tokens_of_tries() -> None:
+    """The token of a Task that is tried again.
+
+    On AWS each try has one of its own, and that of the try before is closed. MiniStack keeps the first.
+    """
+
+    def applying(upstream: Callable[..., Any]) -> Callable[..., Any]:
+        def apply(state: Json, data: Any, ctx: Json | None = None) -> Any:
+            waits = str(state.get("Resource")).endswith(".waitForTaskToken")
+            if ctx and waits and ctx["State"]["RetryCount"]:
+                ctx["Task"] = {"Token": new_uuid()}
+            return upstream(state, data, ctx)
+
+        return apply
+
+    replace(stepfunctions, "_apply_jsonata_arguments", applying)
+    replace(stepfunctions, "_apply_parameters", applying)
 
 
 def _repeated_starts() -> None:
@@ -137,7 +162,7 @@ def _stopped_runs() -> None:
 
 def _close_tokens(execution: Json | None) -> None:
     """Wake what waits for a token of a run that has ended."""
-    for token, owner in list(_runs_of_tokens.items()):
+    for token, owner in list(runs_of_tokens.items()):
         if owner is execution and (task := stepfunctions._task_tokens.pop(token, None)):
             task["event"].set()
 
@@ -154,7 +179,7 @@ def _closed_task_tokens() -> None:
         def complete(data: Json) -> Any:
             token = data.get("taskToken")
             with _ending:
-                task, execution = stepfunctions._task_tokens.get(token), _runs_of_tokens.get(str(token))
+                task, execution = stepfunctions._task_tokens.get(token), runs_of_tokens.get(str(token))
                 if task and not task["event"].is_set() and not (execution and is_over(execution)):
                     return upstream(data)
             if task or execution:
@@ -344,6 +369,7 @@ def _raising_callback_tasks() -> None:
 
 CORRECTIONS = (
     _current_tasks,
+    _tokens_of_tries,
     _repeated_starts,
     _stopped_runs,
     _closed_task_tokens,

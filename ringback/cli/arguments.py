@@ -7,7 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import NoReturn
 
-from ringback.cli import dead_letters, doctor, looking, sending
+from ringback.cli import dead_letters, doctor, looking, restore, sending
 from ringback.envelope import (
     MAX_ACK_TIMEOUT_SECONDS,
     MAX_ATTEMPTS,
@@ -16,6 +16,7 @@ from ringback.envelope import (
     MAX_TTL_SECONDS,
 )
 from ringback.installation import DEFAULT_LOCAL_FILE, DEFAULT_STACK
+from ringback.restore import NUMBERS_LEFT_OUT, TABLES
 
 _EPILOG = """\
 exit status: 0 all went as asked; 1 it did not; 2 what was typed or given makes no sense
@@ -64,6 +65,7 @@ def _make_parser() -> argparse.ArgumentParser:
     _dead_letters(commands.add_parser("dead-letters", help="what could not be delivered"), common)
     check = commands.add_parser("doctor", parents=common, help="check an installation: what is wrong, and what to do")
     check.set_defaults(run=doctor.run, misuse=check.error)
+    _restore(commands.add_parser("restore", parents=common, help="bring rows back from a table restored from a backup"))
     return parser
 
 
@@ -201,6 +203,25 @@ def _dead_letters(parser: argparse.ArgumentParser, common: list[argparse.Argumen
     _chosen(purge)
     purge.add_argument("--yes", action="store_true", help="do not ask")
     purge.set_defaults(run=dead_letters.purge, misuse=purge.error)
+
+
+def _restore(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Copies what the stack's table does not have from a table that was restored from a backup. It overwrites "
+        "nothing; doing it again is safe. Restore sequences first, then callbacks, then connections."
+    )
+    parser.add_argument("table", choices=TABLES, help="which of the stack's tables")
+    parser.add_argument("source", metavar="RESTORED", help="the name of the restored table")
+    parser.add_argument("--into", metavar="TABLE", help="the name of the stack's table: needed for chats alone")
+    parser.add_argument(
+        "--numbers-left-out",
+        type=_positive,
+        default=NUMBERS_LEFT_OUT,
+        metavar="NUMBER",
+        help="of sequences: as many messages may have been numbered for one recipient since the backup; "
+        "%(default)s unless told",
+    )
+    parser.set_defaults(run=restore.run, misuse=parser.error)
 
 
 def _which_queue() -> argparse.ArgumentParser:

@@ -8,7 +8,7 @@ import pytest
 from lambdas.adapters.tables import ConnectionTable
 from lambdas.routes import connect, disconnect
 from lambdas.settings import SettingsError
-from tests.builders import connect_event, connection, disconnect_event
+from tests.builders import connect_event, connection, disconnect_event, message_event
 from tests.contract.conftest import Stage, rows
 
 NOON = 1_896_091_200
@@ -173,3 +173,15 @@ def test_a_late_disconnect_of_the_old_connection_leaves_the_new_one(stage: Stage
 
     assert stored(table) == ["new"]
     assert stage.metrics() == {"Connected": 2, "Disconnected": 1, "NotFound": 1}
+
+
+@pytest.mark.parametrize(("route", "handler"), [("$connect", connect.handler), ("$disconnect", disconnect.handler)])
+def test_a_frame_that_names_the_route_changes_nothing(stage: Stage, table: str, route: str, handler: Any) -> None:
+    store(table, "tab")
+    before = rows(table)
+    event = message_event(json.dumps({"action": route}), "tab", route=route)
+
+    assert stage.call(handler, event)["statusCode"] == 400
+
+    assert rows(table) == before
+    assert stage.metrics() == {"Rejected": 1}

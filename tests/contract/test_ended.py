@@ -95,6 +95,18 @@ def test_a_message_whose_run_died_is_kept(stage: Stage, dead_letters: str) -> No
     assert (letter["reason"], letter["cause"], letter["executionArn"]) == ("States.Runtime", "no such field", RUN)
 
 
+@pytest.mark.parametrize("payload", ["\ud800", "\ufffe", "\uffff", "ü\U0001f44b"], ids=ascii)
+def test_a_message_is_kept_whatever_it_holds_that_sqs_does_not_take(
+    stage: Stage, dead_letters: str, payload: str
+) -> None:
+    message = json.dumps(envelope(payload=payload))
+    stage.call(ended.handler, event("TIMED_OUT", input=message))
+
+    (stored,) = boto3.client("sqs").receive_message(QueueUrl=dead_letters)["Messages"]
+    assert not set(stored["Body"]) & {"\ud800", "\ufffe", "\uffff"}
+    assert json.loads(stored["Body"])["message"]["payload"] == payload
+
+
 def test_a_message_that_was_dead_lettered_is_not_kept_twice(stage: Stage, outside: Outside, dead_letters: str) -> None:
     stage.call(ended.handler, event("FAILED", error="MessageExpired", cause="Dead-lettered after 2 attempts: over"))
 

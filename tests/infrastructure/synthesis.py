@@ -139,8 +139,8 @@ class Synthesis:
     def resources(self) -> dict[str, Resource]:
         """By path below the stack."""
         return {
-            self._paths[logical_id]: Resource(
-                self._paths[logical_id], definition["Type"], self.readable(definition.get("Properties", {})), definition
+            self.paths[logical_id]: Resource(
+                self.paths[logical_id], definition["Type"], self.readable(definition.get("Properties", {})), definition
             )
             for logical_id, definition in self.json["Resources"].items()
         }
@@ -179,7 +179,7 @@ class Synthesis:
         return dict(result)
 
     @cached_property
-    def _paths(self) -> dict[str, str]:
+    def paths(self) -> dict[str, str]:
         return {
             logical_id: definition["Metadata"]["aws:cdk:path"].removeprefix(f"{self.stack}/").removesuffix("/Resource")
             for logical_id, definition in self.json["Resources"].items()
@@ -189,9 +189,9 @@ class Synthesis:
         """The value with every intrinsic function as text: `Tables/Connections.Arn`."""
         match value:
             case {"Ref": name}:
-                return self._paths.get(name) or _PSEUDO_PARAMETERS.get(name, name)
+                return self.paths.get(name) or _PSEUDO_PARAMETERS.get(name, name)
             case {"Fn::GetAtt": [name, attribute]}:
-                return f"{self._paths[name]}.{attribute}"
+                return f"{self.paths[name]}.{attribute}"
             case {"Fn::ImportValue": name}:
                 return self._exports[name]
             case {"Fn::Join": [separator, parts]}:

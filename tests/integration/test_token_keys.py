@@ -143,7 +143,16 @@ def test_a_token_of_no_allowed_algorithm_is_refused_without_asking(issuer: Issue
 
 @pytest.mark.parametrize(
     ("status", "body"),
-    [(500, b"{}"), (404, b""), (204, b""), (200, b"<html>"), (200, b'{"keys": []}'), (200, b"\xff"), (200, b"[]")],
+    [
+        (500, b"{}"),
+        (404, b""),
+        (204, b""),
+        (200, b"<html>"),
+        (200, b'{"keys": []}'),
+        (200, b"\xff"),
+        (200, b"[]"),
+        (200, b"[" * 9999),
+    ],
 )
 def test_an_issuer_in_trouble_leaves_the_keys_in_use(issuer: Issuer, timer: Timer, status: int, body: bytes) -> None:
     keys = at(issuer.url, timer)

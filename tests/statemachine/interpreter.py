@@ -4,13 +4,9 @@ where AWS does otherwise.
 Every patch names what it replaces as it stands in moto 5.2.5, so a name that has moved fails loudly, and
 `test_interpreter.py` fails when a patch has lost its effect.
 
-Left as moto has it:
-
-- `Assign` is applied before `Output` (on AWS both see the variables as they were): a contract test keeps
-  our definition from using in an output what the same state or Catcher assigns.
-- `States.TaskFailed` matches no other `States.…` error (on AWS: all but `States.Timeout`).
-- A failing expression is `States.Runtime` (on AWS: `States.QueryEvaluationError`). No path of ours has one.
-- `TimeoutSeconds` is evaluated three times at each try (on AWS once); here the jitter is none, so its values are one.
+Where it still does otherwise than AWS stands in docs/fidelity.md, and tests/fidelity fails when that changes. What no
+run shows: `TimeoutSeconds` is evaluated three times at each try (on AWS once); here the jitter is none, so its values
+are one.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""The interpreter that the machine's tests stand on does as AWS does; and where it knowingly does not."""
+"""The interpreter that the machine's tests stand on: what it adds to moto. Where it is held to AWS: tests/fidelity."""
 
 import json
 import time
@@ -237,27 +237,3 @@ def test_a_definition_is_parsed_once(laboratory: Laboratory) -> None:
     assert laboratory.end(arn)[0] == "SUCCEEDED"
 
     assert interpreter._parse.cache_info().hits > 0  # creating the machine parsed it
-
-
-# What moto does otherwise than AWS. When one of these fails, moto has been mended: say so in interpreter.py.
-
-
-def test_moto_applies_assign_before_output(laboratory: Laboratory) -> None:
-    laboratory.answers = [None]
-    states = {
-        "First": {"Type": "Pass", "Assign": {"value": "before"}, "Next": "Only"},
-        "Only": task(Assign={"value": "after"}, Output="{% [$value] %}"),
-    }
-
-    assert laboratory.run(states) == ("SUCCEEDED", ["after"])
-
-
-def test_moto_reports_a_failing_expression_as_a_runtime_error(laboratory: Laboratory) -> None:
-    assert laboratory.run({"Only": task("{% $sum('text') %}")}) == ("FAILED", "States.Runtime")
-
-
-def test_moto_does_not_take_other_states_errors_for_task_failed(laboratory: Laboratory) -> None:
-    catch = [{"ErrorEquals": ["States.TaskFailed"], "Next": "Caught"}]
-    states = {"Only": task("{% $sum('text') %}", Catch=catch), "Caught": {"Type": "Pass", "End": True}}
-
-    assert laboratory.run(states)[0] == "FAILED"

@@ -14,7 +14,7 @@ from botocore.awsrequest import AWSResponse, HTTPHeaders
 from botocore.exceptions import ClientError
 
 from ringback.cli.output import moment
-from ringback.errors import AccessDenied, MessageNotFound, NotCancellable
+from ringback.errors import AccessDenied, MessageNotFound, NotCancellable, Refused
 from ringback.names import execution_name
 from ringback.runs import cancel, describe
 from ringback.status import Progress, console_url, read_status
@@ -32,6 +32,7 @@ class FakeRuns:
         self.histories: dict[str, list[dict[str, Any]]] = {}
         self.stopped: list[dict[str, Any]] = []
         self.ends_meanwhile: dict[str, Any] | None = None
+        self.refuses_to_stop = False
         self.pages_read = 0
         self.described: list[str] = []
 
@@ -64,6 +65,9 @@ class FakeRuns:
     def stop_execution(self, *, executionArn: str, error: str, cause: str) -> Any:  # noqa: N803
         self.stopped.append({"arn": executionArn, "error": error})
         self.descriptions[executionArn] |= self.ends_meanwhile or {"status": "ABORTED", "error": error}
+        if self.refuses_to_stop:
+            refusal: Any = {"Error": {"Code": "ValidationException"}}
+            raise ClientError(refusal, "StopExecution")
         return {}
 
 
@@ -323,11 +327,22 @@ def test_cancelling_ends_the_newest_run_once(runs: Any) -> None:
 
 
 @pytest.mark.parametrize("meanwhile", [False, True], ids=["before", "between the calls"])
-def test_what_has_ended_cannot_be_cancelled(runs: Any, meanwhile: bool) -> None:  # noqa: FBT001
+@pytest.mark.parametrize("refuses", [False, True], ids=["without a word", "and that is an error"])
+def test_what_has_ended_cannot_be_cancelled(runs: Any, meanwhile: bool, refuses: bool) -> None:  # noqa: FBT001
     runs.add("m-1", "RUNNING" if meanwhile else "SUCCEEDED")
     runs.ends_meanwhile = {"status": "SUCCEEDED"}
+    runs.refuses_to_stop = refuses
 
     with pytest.raises(NotCancellable, match="delivered"):
+        cancel(runs, MACHINE, "m-1")
+
+
+def test_what_cannot_be_stopped_is_not_cancelled(runs: Any) -> None:
+    runs.add("m-1")
+    runs.ends_meanwhile = {"status": "RUNNING"}
+    runs.refuses_to_stop = True
+
+    with pytest.raises(Refused, match="StopExecution: ValidationException"):
         cancel(runs, MACHINE, "m-1")
 
 

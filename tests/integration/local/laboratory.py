@@ -36,6 +36,7 @@ class Laboratory:
     """One MiniStack, and how to put things into it."""
 
     endpoint: str
+    role: str = _ROLE  # that functions and machines have
 
     @cached_property
     def clients(self) -> Clients:
@@ -66,7 +67,7 @@ class Laboratory:
         created = self.clients.functions.create_function(
             FunctionName=unique("function"),
             Runtime="python3.13",
-            Role=_ROLE,
+            Role=self.role,
             Handler="index.handler",
             Code={"ZipFile": content.getvalue()},
             Timeout=timeout_seconds,
@@ -94,7 +95,7 @@ class Laboratory:
     def machine_of(self, definition: Mapping[str, Any]) -> str:
         """A machine; returns its ARN."""
         created = self.clients.stepfunctions.create_state_machine(
-            name=unique("machine"), definition=json.dumps(definition), roleArn=_ROLE
+            name=unique("machine"), definition=json.dumps(definition), roleArn=self.role
         )
         return created["stateMachineArn"]
 

@@ -1,7 +1,8 @@
 """Each correction of MiniStack, with it and without it.
 
 `matters` runs the same observation on both. The corrected one must see what AWS would show; the other must not: once
-it does, MiniStack does the right thing by itself and the correction is to be removed.
+it does, MiniStack does the right thing by itself and the correction is to be removed. What the local cloud does as AWS
+without a correction is held to it in tests/fidelity.
 """
 
 import json
@@ -276,12 +277,6 @@ def test_unauthorized_from_the_authorizer_is_401(matters: Matters) -> None:
         return api.refusal()
 
     matters(observe, 401)
-
-
-def test_crash_of_the_authorizer_is_500(corrected: Laboratory) -> None:
-    api = corrected.websocket_api(connect=corrected.function(ACCEPTS), authorizer=corrected.function(RAISES))
-
-    assert api.refusal() == 500
 
 
 def test_closed_socket_is_gone_at_once(matters: Matters) -> None:

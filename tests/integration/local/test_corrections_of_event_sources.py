@@ -159,36 +159,6 @@ def test_slow_reader_of_a_stream_holds_up_nothing_else(matters: Matters, other: 
     matters(observe, "quick")
 
 
-def test_queue_batch_may_fail_in_part(corrected: Laboratory) -> None:
-    source, seen = corrected.queue(VisibilityTimeout="1"), corrected.queue()
-    function = corrected.function(
-        f"""
-        import boto3, json
-
-        queue, failed = boto3.client("sqs"), set()
-
-        def handler(event, context):
-            bodies = [record["body"] for record in event["Records"]]
-            queue.send_message(QueueUrl="{seen}", MessageBody=json.dumps(bodies))
-            failures = [r["messageId"] for r in event["Records"] if r["body"] == "b" and "b" not in failed]
-            failed.update(bodies)
-            return {{"batchItemFailures": [{{"itemIdentifier": failure}} for failure in failures]}}
-        """
-    )
-    entries: Any = [{"Id": body, "MessageBody": body} for body in "abc"]
-    corrected.clients.sqs.send_message_batch(QueueUrl=source, Entries=entries)
-    corrected.clients.functions.create_event_source_mapping(
-        EventSourceArn=corrected.queue_arn(source),
-        FunctionName=function,
-        BatchSize=10,
-        FunctionResponseTypes=["ReportBatchItemFailures"],
-    )
-
-    batches = [json.loads(corrected.message(seen)) for _ in range(2)]
-
-    assert batches == [["a", "b", "c"], ["b"]]
-
-
 @pytest.mark.parametrize("count", [10, 11])
 def test_raw_delivery_takes_ten_attributes(matters: Matters, corrected: Laboratory, count: int) -> None:
     def observe(laboratory: Laboratory) -> object:
@@ -234,30 +204,3 @@ def test_event_tries_a_function_again(matters: Matters) -> None:
         return laboratory.message(queue, or_none_within=8)
 
     matters(observe, "fails")
-
-
-def test_event_reaches_a_queue_as_its_detail(corrected: Laboratory) -> None:
-    bus, rule, queue = unique("bus"), unique("rule"), corrected.queue()
-    corrected.events.create_event_bus(Name=bus)
-    arn = corrected.queue_arn(queue)
-    allow = {
-        "Effect": "Allow",
-        "Principal": {"Service": "events.amazonaws.com"},
-        "Action": "sqs:SendMessage",
-        "Resource": arn,
-    }
-    corrected.clients.sqs.set_queue_attributes(
-        QueueUrl=queue, Attributes={"Policy": json.dumps({"Statement": [allow]})}
-    )
-    corrected.events.put_rule(
-        Name=rule, EventBusName=bus, EventPattern=json.dumps({"detail-type": ["ringback.message"]})
-    )
-    target = {"Id": "queue", "Arn": arn, "InputPath": "$.detail"}
-    corrected.events.put_targets(Rule=rule, EventBusName=bus, Targets=[target])
-
-    entry = {"Source": "shop", "EventBusName": bus, "Detail": json.dumps({"id": "ü"})}
-    corrected.events.put_events(
-        Entries=[{**entry, "DetailType": "another"}, {**entry, "DetailType": "ringback.message"}]
-    )
-
-    assert json.loads(corrected.message(queue)) == {"id": "ü"}

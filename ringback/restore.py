@@ -1,0 +1,163 @@
+"""Brings rows back: from a table that was restored from a backup, which always has a name of its own, into the stack's.
+
+What the stack's table holds is newer than any backup, so nothing of it is overwritten. It is safe to repeat.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
+from itertools import islice
+from typing import Any, Literal, get_args
+
+from botocore.exceptions import ClientError
+
+from ringback import aws
+from ringback.connections import read_connections
+from ringback.errors import InvalidMessage
+from ringback.installation import Installation
+from ringback.plain import Recipient
+
+Table = Literal["connections", "callbacks", "sequences", "chats"]
+Outcome = Literal["restored", "newer", "expired"]
+Row = Mapping[str, Any]
+
+TABLES: tuple[Table, ...] = get_args(Table)
+NUMBERS_LEFT_OUT = 1_000
+
+_OUTPUTS: Mapping[Table, str] = {
+    "connections": "ConnectionsTableName",
+    "callbacks": "CallbacksTableName",
+    "sequences": "SequencesTableName",
+}
+_WRITES_AT_ONCE = 16
+_A_ROUND = 500
+
+
+class Restored(Counter[str]):
+    """How many rows were `restored`, `newer` in the stack's table, and `expired`; and how many connections `closed`."""
+
+
+def restore(
+    installation: Installation,
+    table: Table,
+    source: str,
+    *,
+    into: str | None = None,
+    numbers_left_out: int = NUMBERS_LEFT_OUT,
+    on_progress: Callable[[int], object] = lambda _: None,
+) -> Restored:
+    """Copy the rows of a restored table that the stack's table does not have.
+
+    Of `sequences`, counting goes on beyond what the backup knows, for the numbers that were given after it was made. Of
+    `callbacks`, who is connected while a message waits for them is disconnected: their client comes back, and wakes it.
+
+    Args:
+        installation: whose table it is.
+        table: which one.
+        source: the name of the restored table.
+        into: the name of the stack's table, where no output has it: the chat's.
+        numbers_left_out: how many numbers may have been given since the backup, to one recipient.
+        on_progress: hears how many rows were looked at.
+
+    Raises:
+        InvalidMessage: into is missing.
+        NotInstalled, AccessDenied, Unavailable, Refused
+    """
+    target = into or (installation.output(_OUTPUTS[table]) if table in _OUTPUTS else None)
+    if target is None:
+        raise InvalidMessage("--into: name the chat's table; the output ChatsTableName of the chat's stack has it")
+    client = installation.clients.dynamodb
+    with aws.translated("dynamodb"):
+        (key, *_) = (each["AttributeName"] for each in client.describe_table(TableName=target)["Table"]["KeySchema"])
+    rows = _scan(client, source)
+    counts = Restored()
+    recipients: set[Recipient] = set()
+    now = time.time()
+
+    def put(row: Row) -> Outcome:
+        if "expiration_date" in row and int(row["expiration_date"]["N"]) <= now:
+            return "expired"
+        if table == "sequences" and row["position"]["S"].startswith("last#"):
+            return _count_on(client, target, row, numbers_left_out)
+        return _put(client, target, key, row)
+
+    with ThreadPoolExecutor(_WRITES_AT_ONCE) as pool:
+        while some := list(islice(rows, _A_ROUND)):
+            for row, outcome in zip(some, pool.map(put, some), strict=True):
+                counts[outcome] += 1
+                if table == "callbacks" and outcome == "restored" and "recipient" in row:
+                    recipients.add(Recipient.from_json(row["recipient"]["S"]))
+            on_progress(counts.total())
+        counts["closed"] = sum(pool.map(lambda recipient: _disconnect(installation, recipient), recipients))
+    return counts
+
+
+def _scan(client: Any, name: str) -> Iterator[Row]:
+    request: dict[str, Any] = {"TableName": name, "ConsistentRead": True}
+    while True:
+        with aws.translated("dynamodb"):
+            page = client.scan(**request)
+        yield from page["Items"]
+        if "LastEvaluatedKey" not in page:
+            return
+        request["ExclusiveStartKey"] = page["LastEvaluatedKey"]
+
+
+def _put(client: Any, target: str, key: str, row: Row) -> Outcome:
+    def write() -> None:
+        client.put_item(
+            TableName=target,
+            Item=row,
+            ConditionExpression="attribute_not_exists(#key)",
+            ExpressionAttributeNames={"#key": key},
+        )
+
+    return _unless_newer(write)
+
+
+def _count_on(client: Any, target: str, row: Row, numbers_left_out: int) -> Outcome:
+    last = int(row["sequence"]["N"])
+
+    def write() -> None:
+        client.update_item(
+            TableName=target,
+            Key={name: row[name] for name in ("caller_id", "position")},
+            UpdateExpression="SET #sequence = :beyond",
+            ConditionExpression="attribute_not_exists(caller_id) OR #sequence < :last",
+            ExpressionAttributeNames={"#sequence": "sequence"},
+            ExpressionAttributeValues={":beyond": {"N": str(last + numbers_left_out)}, ":last": {"N": str(last)}},
+        )
+
+    return _unless_newer(write)
+
+
+def _unless_newer(write: Callable[[], None]) -> Outcome:
+    with aws.translated("dynamodb"):
+        try:
+            write()
+        except ClientError as error:
+            if aws.code(error) != "ConditionalCheckFailedException":
+                raise
+            return "newer"
+    return "restored"
+
+
+def _disconnect(installation: Installation, recipient: Recipient) -> int:
+    """Close the connections of whoever a message waits for; answers how many."""
+    table, here = installation.output("ConnectionsTableName"), recipient.to_wire()
+    management = installation.clients.management_api(installation.output("ManagementEndpoint"))
+    count = 0
+    for connection in read_connections(installation.clients.dynamodb, table, recipient.user):
+        if (connection.context, connection.context_id) != (here["context"], here["contextId"]):
+            continue
+        with aws.translated("apigatewaymanagementapi"):
+            try:
+                management.delete_connection(ConnectionId=connection.connection_id)
+            except ClientError as error:
+                if aws.http_status(error) != HTTPStatus.GONE:
+                    raise
+            else:
+                count += 1
+    return count

@@ -1,0 +1,45 @@
+"""Taking one permission out of a policy, and telling which call one covers."""
+
+from typing import Any
+
+from tests.permissions.calls import Call
+from tests.permissions.grants import Permission, without
+
+READ = Permission("Reader", "dynamodb:Query", "arn:table/One", "reader")
+DOCUMENT: dict[str, Any] = {
+    "Statement": [
+        {
+            "Effect": "Allow",
+            "Action": ["dynamodb:Query", "dynamodb:GetItem"],
+            "Resource": ["arn:table/One", "arn:table/Two"],
+        },
+    ]
+}
+
+
+def pairs(document: Any) -> set[tuple[str, str]]:
+    return {(each["Action"], each["Resource"]) for each in document["Statement"] if each["Effect"] == "Allow"}
+
+
+def test_what_is_taken_out_is_one_action_on_one_resource() -> None:
+    assert pairs(without(DOCUMENT, READ)) == {
+        ("dynamodb:GetItem", "arn:table/One"),
+        ("dynamodb:GetItem", "arn:table/Two"),
+        ("dynamodb:Query", "arn:table/Two"),
+    }
+
+
+def test_a_policy_with_nothing_left_in_it_allows_nothing() -> None:
+    only = {"Statement": [{"Effect": "Allow", "Action": "dynamodb:Query", "Resource": "arn:table/One"}]}
+    left = without(only, READ)
+    assert left["Statement"]
+    assert pairs(left) == set()
+
+
+def test_a_permission_covers_the_calls_of_its_role_on_what_its_pattern_matches() -> None:
+    post = Permission("Poster", "execute-api:ManageConnections", "arn:api/v1/POST/@connections/*", "poster")
+    call = Call("poster", "execute-api:ManageConnections", "arn:api/v1/POST/@connections/abc=", allowed=True)
+    assert post.covers(call)
+    assert not post.covers(call._replace(role="other"))
+    assert not post.covers(call._replace(resource="arn:api/v1/DELETE/@connections/abc="))
+    assert not post.covers(call._replace(action="execute-api:Invoke"))
