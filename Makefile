@@ -69,8 +69,8 @@ test-operations: $(TOOLS) ## Try the runbook: each alarm's condition, an upgrade
 model: $(TOOLS) ## Check the protocol's model with Spin: every interleaving, and a bug that it must find
 	@pytest tests/model
 
-chaos: $(TOOLS) ## Play MESSAGES messages (10,000) under every fault, chosen by SEED; close the ledger
-	@python -m tests.chaos --seed $(or $(SEED),1) --messages $(or $(MESSAGES),10000)
+chaos: $(TOOLS) ## Play MESSAGES messages (10,000) under every fault, chosen by SEED, perhaps WITHOUT a safeguard; close the ledger
+	@python -m tests.chaos --seed $(or $(SEED),1) --messages $(or $(MESSAGES),10000) $(if $(WITHOUT),--without "$(WITHOUT)")
 
 chaos-safeguards: $(TOOLS) ## Take each safeguard away and see the ledger not balance
 	@python -m tests.chaos.safeguards

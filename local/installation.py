@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +19,7 @@ from ringback import installation as backends
 if TYPE_CHECKING:
     from mypy_boto3_apigatewaymanagementapi import ApiGatewayManagementApiClient
     from mypy_boto3_cloudformation import CloudFormationClient
+    from mypy_boto3_cloudformation.type_defs import StackResourceSummaryTypeDef
     from mypy_boto3_cloudwatch import CloudWatchClient
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_events import EventBridgeClient
@@ -92,6 +93,11 @@ class Clients:
     @cached_property
     def cloudformation(self) -> "CloudFormationClient":
         return self.session.client("cloudformation", endpoint_url=self.endpoint, config=self.config)
+
+    def stack_resources(self, stack_name: str) -> Iterator["StackResourceSummaryTypeDef"]:
+        """Every resource of a deployed stack."""
+        for page in self.cloudformation.get_paginator("list_stack_resources").paginate(StackName=stack_name):
+            yield from page["StackResourceSummaries"]
 
     def connections(self, api_endpoint: str) -> "ApiGatewayManagementApiClient":
         """The management API (`@connections`) of the WebSocket API at this address."""

@@ -55,17 +55,23 @@ def running(
         keys.save(started.directory)
         try:
             issuer.publish(started.endpoint, keys)
-            stage_settings = {
-                "token": keys.stage_settings(),
-                "http_api": keys.http_api_settings(),
-                "chat": {**keys.chat_settings(), **(chat or {})},
-                **(stage or {}),
-            }
-            outputs = deployment.deploy(started, stage_settings, report=report)
+            outputs = deployment.deploy(started, settings_of(keys, chat=chat, stage=stage), report=report)
             installation = read_outputs(outputs, endpoint=started.endpoint, directory=started.directory)
             yield Stack(installation, started, keys)
         finally:
             Keys.remove(started.directory)
+
+
+def settings_of(
+    keys: Keys, *, chat: Mapping[str, Any] | None = None, stage: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The stage's settings that a stack with these keys is deployed with, and further ones as of `running`."""
+    return {
+        "token": keys.stage_settings(),
+        "http_api": keys.http_api_settings(),
+        "chat": {**keys.chat_settings(), **(chat or {})},
+        **(stage or {}),
+    }
 
 
 def read_outputs(outputs: Mapping[str, str], *, endpoint: str, directory: Path) -> Installation:

@@ -1,6 +1,7 @@
 """Brings rows back: from a table that was restored from a backup, which always has a name of its own, into the stack's.
 
-What the stack's table holds is newer than any backup, so nothing of it is overwritten. It is safe to repeat.
+What the stack's table holds is newer than any backup, so nothing of it is overwritten; counters only go up. It is safe
+to repeat.
 """
 
 import time
@@ -15,7 +16,6 @@ from botocore.exceptions import ClientError
 
 from ringback import aws
 from ringback.connections import read_connections
-from ringback.errors import InvalidMessage
 from ringback.installation import Installation
 from ringback.plain import Recipient
 
@@ -57,24 +57,24 @@ def restore(
         installation: whose table it is.
         table: which one.
         source: the name of the restored table.
-        into: the name of the stack's table, where no output has it: the chat's.
+        into: the name of the stack's table; needed where no output has it, which is for the chat's.
         numbers_left_out: how many numbers may have been given since the backup, to one recipient.
         on_progress: hears how many rows were looked at.
 
     Raises:
-        InvalidMessage: into is missing.
+        ValueError: into is missing.
         NotInstalled, AccessDenied, Unavailable, Refused
     """
     target = into or (installation.output(_OUTPUTS[table]) if table in _OUTPUTS else None)
     if target is None:
-        raise InvalidMessage("--into: name the chat's table; the output ChatsTableName of the chat's stack has it")
+        raise ValueError("name the chat's table; the output ChatsTableName of the chat's stack has it")
     client = installation.clients.dynamodb
     with aws.translated("dynamodb"):
         (key, *_) = (each["AttributeName"] for each in client.describe_table(TableName=target)["Table"]["KeySchema"])
     rows = _scan(client, source)
-    counts = Restored()
-    recipients: set[Recipient] = set()
+    counts = Restored(closed=0)
     now = time.time()
+    looked_at = 0
 
     def put(row: Row) -> Outcome:
         if "expiration_date" in row and int(row["expiration_date"]["N"]) <= now:
@@ -85,12 +85,15 @@ def restore(
 
     with ThreadPoolExecutor(_WRITES_AT_ONCE) as pool:
         while some := list(islice(rows, _A_ROUND)):
+            # Also for what is there already: the time before may have died right here.
+            recipients: set[Recipient] = set()
             for row, outcome in zip(some, pool.map(put, some), strict=True):
                 counts[outcome] += 1
-                if table == "callbacks" and outcome == "restored" and "recipient" in row:
+                if table == "callbacks" and outcome != "expired" and "recipient" in row:
                     recipients.add(Recipient.from_json(row["recipient"]["S"]))
-            on_progress(counts.total())
-        counts["closed"] = sum(pool.map(lambda recipient: _disconnect(installation, recipient), recipients))
+            looked_at += len(some)
+            on_progress(looked_at)
+            counts["closed"] += sum(pool.map(lambda recipient: _disconnect(installation, recipient), recipients))
     return counts
 
 
@@ -118,16 +121,17 @@ def _put(client: Any, target: str, key: str, row: Row) -> Outcome:
 
 
 def _count_on(client: Any, target: str, row: Row, numbers_left_out: int) -> Outcome:
-    last = int(row["sequence"]["N"])
+    # Also where the stack's own is beyond the backup's: it may have begun anew, and not be where the backup's then was.
+    beyond = {"N": str(int(row["sequence"]["N"]) + numbers_left_out)}
 
     def write() -> None:
         client.update_item(
             TableName=target,
             Key={name: row[name] for name in ("caller_id", "position")},
             UpdateExpression="SET #sequence = :beyond",
-            ConditionExpression="attribute_not_exists(caller_id) OR #sequence < :last",
+            ConditionExpression="attribute_not_exists(caller_id) OR #sequence < :beyond",
             ExpressionAttributeNames={"#sequence": "sequence"},
-            ExpressionAttributeValues={":beyond": {"N": str(last + numbers_left_out)}, ":last": {"N": str(last)}},
+            ExpressionAttributeValues={":beyond": beyond},
         )
 
     return _unless_newer(write)

@@ -216,21 +216,24 @@ class FakeSockets:
 
 @dataclass
 class FakeDeliveries:
-    """Deliveries: the runs that were started, by name. Those that have not ``ended``, undelivered, still run."""
+    """Deliveries: the runs that were started, by name. Those neither ``delivered`` nor ``ended``, undelivered, go on."""
 
     runs: dict[str, str] = field(default_factory=dict)
     unreachable: set[str] = field(default_factory=set)
     ended: set[str] = field(default_factory=set)
+    delivered: set[str] = field(default_factory=set)
 
     def start(self, name: str, envelope_json: str) -> Start:
         if name in self.unreachable:
             raise ServiceUnavailable("StartExecution: ThrottlingException")
         there = self.runs.setdefault(name, envelope_json)
-        if there == envelope_json and name not in self.ended:
+        if there == envelope_json and name not in self.ended | self.delivered:
             return Start.STARTED
         if not same_message(there, envelope_json):
             return Start.ID_TAKEN
-        return Start.UNDELIVERED if name in self.ended else Start.DUPLICATE
+        if name in self.ended:
+            return Start.UNDELIVERED
+        return Start.DUPLICATE if name in self.delivered else Start.RUNNING
 
 
 @dataclass

@@ -20,7 +20,7 @@ from ministack.services import lambda_svc, sns, stepfunctions  # type: ignore[im
 from benchmarks.billing.units import TASK_TOKEN_CHARACTERS
 from benchmarks.cloud.meter import FILE, consumed
 from local import server
-from local.asgi import App, Receive, Scope, Send
+from local.asgi import App, Receive, Scope, Send, body_of, header
 from local.corrections.places import Json, replace
 
 _TELLS_ITS_NAME = """import os as _os
@@ -72,7 +72,7 @@ class Meter:
             if caller is None:
                 await app(scope, receive, send)
             else:
-                await self._pass_on(app, scope, await _body(receive), send, caller)
+                await self._pass_on(app, scope, await body_of(receive), send, caller)
 
         return metered
 
@@ -102,33 +102,19 @@ class Meter:
 
 def _caller(scope: Scope) -> str | None:
     """The function that makes this call, if one does."""
-    agent = _header(scope, b"user-agent")
+    agent = header(scope, b"user-agent")
     return next((part[len("app/") :] for part in agent.split() if part.startswith("app/")), None)
 
 
 def _operation(scope: Scope) -> tuple[str, str]:
     """Service and operation, as far as functions use them."""
-    target = _header(scope, b"x-amz-target")
+    target = header(scope, b"x-amz-target")
     if target:
         service, _, operation = target.partition(".")
         return ("dynamodb" if target.startswith(_DYNAMODB) else service.lower().removeprefix("aws")), operation
     if "/@connections/" in unquote(scope["path"]):
         return "connections", scope["method"]
     return "other", f"{scope['method']} {scope['path']}"
-
-
-def _header(scope: Scope, wanted: bytes) -> str:
-    values: list[bytes] = [value for name, value in scope["headers"] if name.lower() == wanted]
-    return values[0].decode() if values else ""
-
-
-async def _body(receive: Receive) -> bytes:
-    body, more = b"", True
-    while more:
-        message = await receive()
-        body += message.get("body", b"")
-        more = message.get("more_body", False)
-    return body
 
 
 def _source(event: Any) -> str | None:

@@ -145,8 +145,7 @@ def _functions(
 ) -> dict[str, str]:
     """The functions' names in the cloud, and which each is."""
     found = {}
-    pages = installation.clients.cloudformation.get_paginator("list_stack_resources").paginate(StackName=stack_name)
-    for resource in (each for page in pages for each in page["StackResourceSummaries"]):
+    for resource in installation.clients.stack_resources(stack_name):
         if resource["ResourceType"] != "AWS::Lambda::Function":
             continue
         for name in names:

@@ -31,7 +31,10 @@ _MESSAGES: dict[str, type[BaseModel]] = {
 
 _REFUSALS = {
     "401": "There is no good token, or more than one.",
-    "403": "The token does not open this, or `context` or `contextId` is missing or wrong.",
+    "403": (
+        "The token does not open this, or `context` or `contextId` is missing or wrong. The stage's log names the "
+        "rules that were broken: `origin`, `network`, `scope`, `context`, `contextId`, `conversation`."
+    ),
     "429": "The user has as many connections as the stage allows, and the stage refuses more.",
     "503": "A service that the handshake needs cannot be reached: come again.",
 }

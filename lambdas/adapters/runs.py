@@ -63,8 +63,10 @@ class DeliveryMachine:
                 there = aws.step_functions().describe_execution(executionArn=self.execution_arn(name))
                 if not same_message(there["input"], envelope_json):
                     return Start.ID_TAKEN
+                if there["status"] == "RUNNING":
+                    return Start.RUNNING
                 return Start.UNDELIVERED if there["status"] in _UNDELIVERED else Start.DUPLICATE
-        return Start.DUPLICATE if _started_before(answer) else Start.STARTED
+        return Start.RUNNING if _started_before(answer) else Start.STARTED
 
     def execution_arn(self, name: str) -> str:
         """The ARN of the run with this name."""

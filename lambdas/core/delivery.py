@@ -297,8 +297,9 @@ def park_for_reconnect(
     The callback is written before the connections are read again, and a connection is written before its
     wake reads the callbacks: whichever comes second sees the other, so no wake-up is lost. A connection that was
     just tried is none to go on with, unless it was so young then that its handshake may not have ended; that is said
-    of it once, and a stale one must be new since, or clients that never acknowledge would use up the attempts. An
-    acknowledgement that came after its time is kept and looked for in the same order, so that is not lost either.
+    of it once. A stale one must be new or have become so since, or clients that never acknowledge would use up the
+    attempts. An acknowledgement that came after its time is kept and looked for in the same order, so that is not
+    lost either.
 
     Args:
         tried: the connections that were just posted to.
@@ -331,7 +332,9 @@ def _is_missed(connection: Connection, tried: Collection[str], tried_at: datetim
     """Whether the last attempt may have gone past this connection."""
     if connection.connection_id in tried:
         return connection.is_young(tried_at) and connection.stale_since is None
-    return connection.stale_since is None or connection.connected_at >= tried_at
+    # What this run has made stale itself, it did before it tried again.
+    stale_since = connection.stale_since
+    return stale_since is None or stale_since > tried_at or connection.connected_at >= tried_at
 
 
 def wake(

@@ -244,8 +244,9 @@ class Intake:
                     raise ServiceUnavailable("there was no time left to start it")  # noqa: TRY301
                 start = self.deliveries.start(accepted.execution_name, accepted.envelope_json)
                 answers[index] = _started(accepted, start)
-                if start is Start.STARTED:
+                if start in {Start.STARTED, Start.RUNNING}:
                     # Before the next one starts, so that the numbers have their order. The run would number itself.
+                    # Of a duplicate that has ended, the number may be forgotten: a new one would be nobody's.
                     number_of(accepted.message, accepted.execution_name, self.sequences)
             except Exception as error:  # noqa: BLE001 - one message must not hold up the others
                 # Also where it was started and has no number: who is answered may send the next one at once.

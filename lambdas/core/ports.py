@@ -172,7 +172,10 @@ class Start(Enum):
     """What became of starting a run."""
 
     STARTED = auto()
+    RUNNING = auto()
+    """A duplicate of a message whose run goes on."""
     DUPLICATE = auto()
+    """A duplicate of a message that was delivered."""
     UNDELIVERED = auto()
     """A duplicate of a message whose run has ended without delivering it."""
     ID_TAKEN = auto()

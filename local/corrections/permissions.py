@@ -26,7 +26,7 @@ from local.corrections.runs import runs_of_tokens
 
 _OF_A_QUEUE = ("sqs:ReceiveMessage", "sqs:GetQueueAttributes")
 _OF_A_STREAM = ("dynamodb:GetRecords", "dynamodb:GetShardIterator", "dynamodb:DescribeStream", "dynamodb:ListStreams")
-# As its guide asks for them, for a machine that writes a log.
+# As the CDK grants them to a machine that writes a log.
 _OF_LOG_DELIVERY = (
     "logs:CreateLogDelivery",
     "logs:GetLogDelivery",

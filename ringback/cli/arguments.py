@@ -208,7 +208,8 @@ def _dead_letters(parser: argparse.ArgumentParser, common: list[argparse.Argumen
 def _restore(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Copies what the stack's table does not have from a table that was restored from a backup. It overwrites "
-        "nothing; doing it again is safe. Restore sequences first, then callbacks, then connections."
+        "nothing but counters, which only go up; doing it again is safe. Restore sequences first, then callbacks, then "
+        "connections."
     )
     parser.add_argument("table", choices=TABLES, help="which of the stack's tables")
     parser.add_argument("source", metavar="RESTORED", help="the name of the restored table")

@@ -9,6 +9,8 @@ from ringback.restore import restore
 
 def run(arguments: argparse.Namespace) -> int:
     """Copy what the stack's table does not have."""
+    if arguments.table == "chats" and not arguments.into:
+        arguments.misuse("--into: name the chat's table; the output ChatsTableName of the chat's stack has it")
     out, progress = Output(arguments.as_json), Progress()
     counts = restore(
         open_installation(arguments),

@@ -1,6 +1,7 @@
 """One deployed stack for all attacks, a ledger of what each was answered, and a look at what each left behind."""
 
 import json
+import re
 import uuid
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -16,6 +17,9 @@ from tests.attacks.target import Attacker, Target
 from tests.contract.conftest import callbacks_table, cloud, connections_table, stage  # noqa: F401 - fixtures
 
 REPORT = Path(__file__).parents[2] / "build" / "attacks.json"
+DOCUMENT: Any = json.loads((REPORT.parents[1] / "docs" / "asyncapi.json").read_text())
+"""What clients are told of handshakes and frames."""
+REFUSALS: Any = DOCUMENT["channels"]["connection"]["x-handshake-refusals"]
 AFTERWARDS = "test_afterwards"
 CHAT = {"max_wait_seconds": 3600, "idle_seconds": 3600}  # nothing of a chat changes by itself
 
@@ -30,10 +34,12 @@ class Case:
     documented: str = ""
     answered: str = ""
     as_documented: bool = False
+    let_in: bool = False
 
     def answer(self, answered: object, documented: object) -> None:
         """Note what was answered, and hold it to what is documented."""
         self.answered, self.documented = (str(value)[:200] for value in (answered, documented))
+        self.let_in = re.match(r"[\[{']*(101|2\d\d|pong)", self.documented) is not None
         assert answered == documented
 
 
@@ -54,11 +60,20 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         layers = {layer: sum(case.layer == layer for case in cases) for layer in sorted({case.layer for case in cases})}
         report = {
             "cases": len(cases),
+            "refused": sum(not case.let_in for case in cases),
+            "letInAsDocumented": sum(case.let_in for case in cases),
             "asDocumented": sum(case.as_documented for case in cases),
             "layers": layers,
             "attacks": [asdict(case) for case in sorted(cases, key=lambda case: (case.group, case.name))],
         }
         REPORT.write_text(json.dumps(report, indent=2) + "\n")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say how many of them got in: they should have."""
+    if cases := config.stash.get(_LEDGER, []):
+        let_in = sum(case.let_in for case in cases)
+        terminalreporter.write_line(f"refused {len(cases) - let_in}, let in as documented {let_in}")
 
 
 @pytest.fixture(scope="session")

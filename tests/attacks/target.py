@@ -92,7 +92,7 @@ class Target:
         return answer
 
     def stored(self) -> dict[str, Any]:
-        """All that an attack could leave behind: the tables' rows, the queues' letters, and the runs."""
+        """All that an attack could leave behind: the tables' rows, how many letters there are, objects and runs."""
         installation = self.stage.installation
         clients = installation.clients
         tables = (
@@ -102,10 +102,28 @@ class Target:
             installation.chats_table_name,
         )
         rows = {
-            table: sorted(json.dumps(row, sort_keys=True) for row in clients.dynamodb.scan(TableName=table)["Items"])
+            table: sorted(
+                json.dumps(row, sort_keys=True)
+                for page in clients.dynamodb.get_paginator("scan").paginate(TableName=table)
+                for row in page["Items"]
+            )
             for table in tables
         }
-        machines = (installation.delivery_state_machine_arn, installation.fan_out_state_machine_arn)
+        queues = (
+            installation.ingest_queue_url,
+            installation.ingest_dead_letter_queue_url,
+            installation.dead_letter_queue_url,
+        )
+        # Which letters lie there, nobody could ask without hiding them for a while: how many, then.
+        letters = {url: sum(map(int, self._letters(url))) for url in queues}
+        bucket = installation.audience_bucket_name
+        listed = clients.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket)
+        objects = {bucket: sorted(found["Key"] for page in listed for found in page.get("Contents", []))}
+        machines = (
+            installation.delivery_state_machine_arn,
+            installation.fan_out_state_machine_arn,
+            installation.chat_session_state_machine_arn,
+        )
         runs = {
             arn: sorted(
                 f"{run['name']} {run['status']}"
@@ -114,7 +132,14 @@ class Target:
             )
             for arn in machines
         }
-        return {**rows, **runs}
+        return {**rows, **letters, **objects, **runs}
+
+    def _letters(self, url: str) -> Iterable[str]:
+        asked = self.stage.installation.clients.sqs.get_queue_attributes(
+            QueueUrl=url,
+            AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"],
+        )
+        return asked["Attributes"].values()
 
     def lines(self) -> Iterator[tuple[str, str]]:
         """Everything that was logged: the group, and the line."""

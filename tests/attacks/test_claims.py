@@ -49,7 +49,7 @@ TIMES: dict[str, Make] = {
     "exp: true": _claims(exp=True),
     "exp: a list": lambda forge: forge.token(exp=[int(time.time()) + 600]),
     "exp: negative": _claims(exp=-1),
-    "exp: in milliseconds": lambda forge: forge.token(exp=int(time.time() + 600) * 1000_000),
+    "exp: in milliseconds": lambda forge: forge.token(exp=int(time.time() + 600) * 1000),
     "exp: without end": _written("exp", b"1e999"),
     "exp: Infinity": _written("exp", b"Infinity"),
     "exp: NaN": _written("exp", b"NaN"),

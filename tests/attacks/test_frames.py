@@ -7,17 +7,21 @@ from typing import Any
 import pytest
 
 from local.demo.stage import envelope
-from tests.attacks.conftest import Case
+from tests.attacks.conftest import DOCUMENT, Case
 from tests.attacks.target import PING, PONG, Attacker, Target
 
 LAYER = "stack"
-UNKNOWN = "UnknownAction"
+_FRAMES = DOCUMENT["components"]["schemas"]
+(_ERROR,) = _FRAMES["ErrorFrame"]["examples"]
+UNKNOWN = _ERROR["error"]
 
 
 def kinds(answers: list[dict[str, Any]]) -> list[str]:
     """What the answers are: a pong, or the error's name. They have nothing else in them."""
     for answer in answers:
-        assert answer == PONG or (answer.keys() == {"kind", "error", "message"} and answer["kind"] == "error")
+        known = (_FRAMES[name]["properties"]["kind"]["const"] for name in ("PongFrame", "ErrorFrame"))
+        assert answer["kind"] in known
+        assert answer == PONG or answer.keys() == _ERROR.keys()
     return [answer.get("error", answer["kind"]) for answer in answers]
 
 

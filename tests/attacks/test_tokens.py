@@ -165,16 +165,20 @@ SIGNATURES: dict[str, Make] = {
     "with characters of plain base64": _edited(lambda head, payload, signature: f"{head}.{payload}.+/{signature[2:]}"),
     "hidden behind a comma": _edited(lambda head, payload, signature: f"{head}.{payload}.{signature},x"),
 }
+_ODD_KEY_IDS = {
+    "a path": "../../../../dev/null",
+    "a file's URL": "file:///proc/self/environ",
+    "SQL": "x' UNION SELECT 'secret';--",
+    "a command": "|/usr/bin/id",
+    "a prototype's name": "__proto__",
+}
 KEY_IDS: dict[str, Make] = {
     "unknown, and the issuer's own signature": _signed_header(kid="unknown"),
-    "of a stranger": _header(),
     "missing, and a stranger's signature": _header(kid=ABSENT),
     "a path": _hmac(lambda _: b"", kid="../../../../dev/null"),
-    "a path, for ES256": _header(kid="../../../../dev/null"),
-    "a file's URL": _header(kid="file:///proc/self/environ"),
-    "SQL": _header(kid="x' UNION SELECT 'secret';--"),
+    **{f"{name}, for ES256": _header(kid=kid) for name, kid in _ODD_KEY_IDS.items()},
+    **{f"{name}, and the issuer's own signature": _signed_header(kid=kid) for name, kid in _ODD_KEY_IDS.items()},
     "SQL, for HS256": _hmac(lambda _: b"secret", kid="x' UNION SELECT 'secret';--"),
-    "a command": _header(kid="|/usr/bin/id"),
     "a NUL at its end": _signed_header(kid="local\0"),
     "a NUL and more": _signed_header(kid="local\0x"),
     "in capitals": _signed_header(kid="LOCAL"),
@@ -190,7 +194,6 @@ KEY_IDS: dict[str, Make] = {
     "an object": _signed_header(kid={"local": True}),
     "twice": lambda f: f.token(b'{"alg":"ES256","kid":"local","kid":"mallory"}', ecdsa(STRANGER)),
     "twice, the good one last": lambda f: f.token(b'{"alg":"ES256","kid":"mallory","kid":"local"}', ecdsa(STRANGER)),
-    "a prototype's name": _header(kid="__proto__"),
 }
 HEADERS: dict[str, Make] = {
     "jwk: the stranger's own key": _header(jwk=ECAlgorithm.to_jwk(STRANGER.public_key(), as_dict=True)),
@@ -222,7 +225,7 @@ OTHERS: dict[str, Make] = {
     "an agent's, for the chat's API": lambda forge: forge.keys.chat_token("mallory", "agent"),
     "PyJWT's unsigned one": lambda forge: jwt.encode(forge.claims(), "", algorithm="none"),
     "of yesterday's keys": lambda forge: Forge(type(forge.keys).make()).token(),
-    "one character too long": lambda f: f.token().ljust(8193, "A"),
+    "one character too long": lambda forge: forge.token_of(8193),
     "of twenty kilobytes": lambda f: f.token(filler="x" * 20_000),
     "a word": lambda _: "undefined",
     "null": lambda _: "null",

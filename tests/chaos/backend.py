@@ -17,11 +17,10 @@ from ringback.dead_letters import NewLife, open_queue
 from ringback.errors import IdConflict, InvalidMessage, LetterNotFound, MessageNotFound, NotCancellable, RingbackError
 from ringback.publisher import ACCEPTED, Publisher
 from tests.chaos.ledger import Entry
-from tests.chaos.plan import CONTEXT, CONTEXT_ID, Ids, Send
+from tests.chaos.plan import CONTEXT, CONTEXT_ID, LONG_LIFE_SECONDS, Ids, Send
 
 # How many may call at once: as many backends as a small machine can serve.
 _AT_ONCE = 12
-_SECOND_LIFE_SECONDS = 300
 _PAUSE_SECONDS = (0.3, 0.6, 1.0, 2.0)
 # The names of `local.console.ways` for the ways in.
 _NAMES = {"http": "http", "sns": "topic", "bus": "bus", "start": "run"}
@@ -36,8 +35,8 @@ def envelope(ids: Ids, user: str, send: Send) -> Json:
         "id": ids.of(user, send.number),
         "recipient": {"user": user, "context": CONTEXT, "contextId": CONTEXT_ID},
         "type": f"chaos.{send.kind}",
-        # So that a client can tell whose it is.
-        "payload": {"user": user, "number": send.number},
+        # So that a client can tell whose it is: every message has its own.
+        "payload": {"id": ids.of(user, send.number)},
     }
     if send.kind in {"ack", "ordered", "redriven"}:
         message["ack"] = "client"
@@ -53,11 +52,9 @@ def envelope(ids: Ids, user: str, send: Send) -> Json:
 class Backend:
     """Publishes, cancels and redrives. It fills the entries in, from threads of its own."""
 
-    def __init__(self, stack: Stack, ids: Ids, *, interrupted: Callable[[float, float], bool]) -> None:
-        """``interrupted`` says whether the cloud was out at some time between these two."""
+    def __init__(self, stack: Stack, ids: Ids) -> None:
         self._stack = stack
         self._ids = ids
-        self._interrupted = interrupted
         self._ways = Ways(stack.installation, stack.keys)
         self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="backend")
         self._lock = threading.Lock()
@@ -104,7 +101,7 @@ class Backend:
         with suppress(LetterNotFound, *_FAILURES):
             queue.redrive(
                 wanted,
-                life=NewLife(ttl_seconds=_SECOND_LIFE_SECONDS),
+                life=NewLife(ttl_seconds=LONG_LIFE_SECONDS),
                 on_result=lambda result: redriven.append(result.outcome),
             )
         return redriven.count("redriven")
@@ -123,6 +120,8 @@ class Backend:
 
     def _enter(self, user: str, send: Send) -> Entry:
         entry = Entry(self._ids.of(user, send.number), user, send.way, send.kind, sent_at=time.time())
+        entry.ttl_seconds = send.ttl_seconds or LONG_LIFE_SECONDS
+        entry.redrive_ttl_seconds = LONG_LIFE_SECONDS
         self.entries[entry.id] = entry
         return entry
 
@@ -174,7 +173,6 @@ class Backend:
     def _answered(self, entry: Entry, status: str, *, again: int) -> None:
         now = time.time()
         entry.answer = status
-        entry.answered_at_once = again == 0 and not self._interrupted(entry.sent_at, now)
         if status in ACCEPTED or status in {"published", "conflict", "invalid"}:
             entry.accepted_at = now
         self.sent_again += again > 0

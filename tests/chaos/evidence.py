@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from local.stack import Stack
 from ringback.dead_letters import open_queue
 from ringback.names import execution_name, first_name
-from tests.chaos.ledger import Entry, Run, Wait
+from tests.chaos.ledger import Entry, Letter, Run, Wait
 from tests.chaos.plan import Ids
 
 if TYPE_CHECKING:
@@ -95,7 +95,18 @@ class Runs:
 def fill_in(
     entries: Mapping[str, Entry], stack: Stack, ids: Ids, noted: Noted, *, patience: float, say: Callable[[str], None]
 ) -> None:
-    """Add runs, dead letters and posts to the entries. The waits are read of those that were out for long."""
+    """Add runs, dead letters and posts to the entries."""
+    add_runs(entries, stack, ids, patience=patience, say=say)
+    for letter in open_queue(stack.installation.sdk, wait_seconds=0, hide_seconds=20).letters():
+        if letter.message_id is not None and letter.message_id in entries:
+            entries[letter.message_id].letters.append(Letter(letter.reason or "", letter.execution_arn or ""))
+    note_posts(entries, noted)
+
+
+def add_runs(
+    entries: Mapping[str, Entry], stack: Stack, ids: Ids, *, patience: float, say: Callable[[str], None]
+) -> None:
+    """Add runs to the entries. The waits are read of those that were out for long."""
     now = time.time()
     by_run = {execution_name(message_id): entry for message_id, entry in entries.items()}
     runs = Runs(stack, ids)
@@ -111,20 +122,25 @@ def fill_in(
         status, arn = execution["status"], execution["executionArn"]
         long = (now if end is None else end) - start > patience
         waits = tuple(waits_of(runs.history(arn), until=now if end is None else end)) if long else ()
-        return entry, Run(status, start, end, runs.reason(arn) if status == "FAILED" else "", waits)
+        return entry, Run(status, start, end, runs.reason(arn) if status == "FAILED" else "", waits, arn)
 
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         for found in pool.map(read, listed):
             if found:
                 entry, run = found
                 entry.runs.append(run)
-    for letter in open_queue(stack.installation.sdk, wait_seconds=0, hide_seconds=20).letters():
-        if letter.message_id is not None and letter.message_id in entries:
-            entries[letter.message_id].letters.append(letter.reason or "")
+
+
+def note_posts(entries: Mapping[str, Entry], noted: Noted) -> None:
+    """Tell each entry when it was posted, and to whom else."""
     for at, message_id, user in noted.posted:
         known = entries.get(message_id)
-        if known is not None and user == known.user:
+        if known is None:
+            continue
+        if user == known.user:
             known.posted.append(at)
+        else:
+            known.posted_elsewhere.append(user)
 
 
 def waits_of(events: Iterable[Mapping[str, Any]], *, until: float) -> Iterator[Wait]:
@@ -144,7 +160,7 @@ def waits_of(events: Iterable[Mapping[str, Any]], *, until: float) -> Iterator[W
             "TaskSubmitted",
             "LambdaFunctionScheduled",
         }:
-            yield Wait(since, at, why, tried_at, woken=kind == "TaskSucceeded")
+            yield Wait(since, at, why, tried_at, woken=kind == "TaskSucceeded", parking=_ended_in_parking(event))
             since = None
         if kind.endswith("StateEntered"):
             state = event["stateEnteredEventDetails"]["name"]
@@ -156,6 +172,14 @@ def waits_of(events: Iterable[Mapping[str, Any]], *, until: float) -> Iterator[W
             since = at
     if since is not None:
         yield Wait(since, until, why, tried_at)
+
+
+def _ended_in_parking(event: Mapping[str, Any]) -> bool:
+    """Whether the function that parks had not come to its end, or has found out itself that it need not wait."""
+    if event["type"] == "TaskSucceeded":
+        output = json.loads(event["taskSucceededEventDetails"].get("output") or "{}")
+        return bool(output.get("wokenBy") == "recheck")
+    return event["type"] == "TaskFailed" and not event["taskFailedEventDetails"].get("error", "").startswith("States.")
 
 
 def running(stack: Stack, ids: Ids) -> Sequence[Json]:

@@ -2,11 +2,14 @@
 
 A message has one fate. The promise is broken where a fate is missing, or where a client did what it must not:
 
-- `lost`: accepted, and then nothing; or acknowledged, though no client handled it; or taken by a sound connection whose
-  client never saw it; or **overlooked**: it waited for a person who was there.
-- `foreign`: a client handled what is for somebody else.
+- `lost`: never answered; or accepted, and then nothing: no post, no run that goes on to its end, no dead letter of its
+  last run with a reason that can be; or ended by nobody's wish; or acknowledged, though no client handled it; or taken
+  by a sound connection whose client never saw it (*in doubt* if a connection began or ended at about that time: few
+  may be); or **overlooked**: it waited for a person who was there.
+- `foreign`: a client handled what is for somebody else, or under another message's id; or it was posted to them.
 - `doubled`: one client handled one id twice.
-- `out_of_order`: one client handled ordered messages against their numbers, or the numbers are wrong.
+- `out_of_order`: one client handled ordered messages against their numbers, or the numbers are wrong, or an only
+  client waited in vain for one.
 
 Who is overlooked is judged by the run's own waits, not by luck: a run that was parked for longer than ``patience``
 while its recipient was connected, over a sound link and without a break, has overlooked them, also if something else
@@ -20,17 +23,17 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 Fate = Literal[
-    "acknowledged", "delivered", "into a dead link", "cancelled", "expired", "dead-lettered", "unanswered", "lost"
+    "acknowledged", "delivered", "into a dead link", "in doubt", "cancelled", "expired", "dead-lettered", "lost"
 ]
 Breach = Literal["lost", "foreign", "doubled", "out_of_order"]
 FATES: tuple[Fate, ...] = (
     "acknowledged",
     "delivered",
     "into a dead link",
+    "in doubt",
     "cancelled",
     "expired",
     "dead-lettered",
-    "unanswered",
     "lost",
 )
 BREACHES: tuple[Breach, ...] = ("lost", "foreign", "doubled", "out_of_order")
@@ -41,6 +44,8 @@ SLACK_SECONDS = 2.5
 # What a run waits for when nobody was there. Everything else it waits out, with somebody there: that is backoff.
 NOBODY = frozenset({"NoOpenConnection", "ConnectionGone"})
 NOT_ACKNOWLEDGED = "States.Timeout"
+# By so much a life may seem too short: one function says when it ends, another that it has, and each has its clock.
+SKEW_SECONDS = 2.0
 
 Interval = tuple[float, float]
 
@@ -49,7 +54,8 @@ Interval = tuple[float, float]
 class Handled:
     """A client has handed a message to its application. Times are seconds since the epoch, here and below.
 
-    ``nth`` counts what all clients of the run handled, since many may be within one tick of the clock.
+    ``nth`` counts what all clients of the run handled, since many may be within one tick of the clock. ``payload_of``
+    is the id of the message whose payload it had.
     """
 
     at: float
@@ -58,6 +64,7 @@ class Handled:
     sequence: int | None = None
     late: bool = False
     nth: int = 0
+    payload_of: str | None = None
 
 
 @dataclass(frozen=True)
@@ -65,7 +72,7 @@ class Wait:
     """A run was in Wait For Reconnect.
 
     ``tried_at`` is when the attempt before was made, ``why`` the error it had; ``woken``: something ended the wait, and
-    not its own time.
+    not its own time. ``parking``: it ended in the function that parks the run, by its recheck or its failure.
     """
 
     start: float
@@ -73,6 +80,7 @@ class Wait:
     why: str
     tried_at: float
     woken: bool = False
+    parking: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,15 +92,24 @@ class Run:
     end: float | None = None
     reason: str = ""
     waits: tuple[Wait, ...] = ()
+    arn: str = ""
+
+
+@dataclass(frozen=True)
+class Letter:
+    """A dead letter: why, and of which run."""
+
+    reason: str
+    execution_arn: str = ""
 
 
 @dataclass
 class Entry:
     """One message, and all that is known of it.
 
-    ``accepted_at`` is when Ringback had said that it has it, None if it never did. ``answered_at_once``: the first call
-    was answered, so nothing was sent twice. ``posted`` is when API Gateway took it for a connection of its recipient,
-    each time. ``letters`` are the reasons of its dead letters.
+    ``accepted_at`` is when Ringback had said that it has it, None if it never did. ``posted`` is when API Gateway took
+    it for a connection of its recipient, each time; ``posted_elsewhere`` are the others for whose connections it did.
+    ``ttl_seconds`` is its life, ``redrive_ttl_seconds`` the one that a redrive gives it.
     """
 
     id: str
@@ -102,16 +119,23 @@ class Entry:
     sent_at: float
     accepted_at: float | None = None
     answer: str = ""
-    answered_at_once: bool = False
+    ttl_seconds: float = 300.0
+    redrive_ttl_seconds: float = 300.0
     handled: list[Handled] = field(default_factory=list)
     posted: list[float] = field(default_factory=list)
+    posted_elsewhere: list[str] = field(default_factory=list)
     runs: list[Run] = field(default_factory=list)
-    letters: list[str] = field(default_factory=list)
+    letters: list[Letter] = field(default_factory=list)
 
     @property
     def wants_acknowledgement(self) -> bool:
         """Whether it is delivered only when its client says so."""
         return self.kind in {"ack", "ordered", "redriven"}
+
+    @property
+    def last_run(self) -> Run | None:
+        """The run that says what became of it, where there is one."""
+        return max(self.runs, key=lambda run: run.start, default=None)
 
     @property
     def first_handled(self) -> float | None:
@@ -121,12 +145,14 @@ class Entry:
 
 @dataclass(frozen=True)
 class Gap:
-    """A client gave up waiting for these numbers."""
+    """A client gave up waiting for these numbers. ``alone``: its user has no other, which may have had them."""
 
     at: float
     client: str
     first: int
     last: int
+    user: str = ""
+    alone: bool = False
 
 
 @dataclass
@@ -146,6 +172,11 @@ class Presence:
         near = any(abs(moment - at) <= SLACK_SECONDS for moment in self.breaks)
         dead = any(start - SLACK_SECONDS <= at <= end + SLACK_SECONDS for start, end in self.dead)
         return not near and not dead and any(start <= at <= end for start, end in self.sound)
+
+    def was_deaf(self, at: float) -> bool:
+        """Whether what is posted then is sure to get lost: no other connection of theirs worked."""
+        dead = any(start <= at <= end for start, end in self.dead)
+        return dead and not any(start + SLACK_SECONDS <= at <= end - SLACK_SECONDS for start, end in self.sound)
 
     def connected_since(self, at: float) -> float | None:
         """Since when they had been connected at that moment."""
@@ -189,6 +220,14 @@ class Ledger:
         """Whether the promise was kept."""
         return not self.violations
 
+    @property
+    def plain(self) -> dict[Fate, float]:
+        """Which part of the plain messages had which fate."""
+        counts: Counter[Fate] = Counter()
+        for (kind, _, fate), count in self.fates.items():
+            counts[fate] += count if kind == "plain" else 0
+        return {fate: counts[fate] / (counts.total() or 1) for fate in FATES}
+
     def count(self, breach: Breach) -> int:
         """How many messages it befell."""
         return len({(one.user, one.message_id) for one in self.violations if one.breach == breach})
@@ -202,6 +241,7 @@ def close(
     backoff: float,
     gaps: Sequence[Gap] = (),
     strays: Sequence[tuple[str, Handled]] = (),
+    is_over: bool = True,
 ) -> Ledger:
     """Close the ledger.
 
@@ -212,15 +252,16 @@ def close(
         backoff: so many more if it waits out a failure.
         gaps: which numbers clients gave up.
         strays: messages that clients handled and nobody sent, by id.
+        is_over: whether all is quiet. Until it is, what has no fate yet is not lost.
     """
     ledger = Ledger(gaps=len(gaps))
     messages = list(entries)
     for entry in messages:
         there = presence.get(entry.user, Presence())
         found = _breaches(entry, there, patience=patience, backoff=backoff)
-        fate = _fate(entry, there)
-        if fate == "lost" and not any(one.breach == "lost" for one in found):
-            found.append(_violation("lost", entry, _why_lost(entry)))
+        fate, why_lost = _fate(entry, there)
+        if fate == "lost" and is_over and not any(one.breach == "lost" for one in found):
+            found.append(_violation("lost", entry, why_lost))
         ledger.violations += found
         ledger.fates[entry.kind, entry.way, "lost" if any(one.breach == "lost" for one in found) else fate] += 1
         ledger.late += sum(one.late for one in entry.handled)
@@ -238,37 +279,46 @@ def close(
     return ledger
 
 
-def _fate(entry: Entry, there: Presence) -> Fate:
-    """What became of it, by what is written down; `lost` if nothing did."""
-    last = max(entry.runs, key=lambda run: run.start, default=None)
+def _fate(entry: Entry, there: Presence) -> tuple[Fate, str]:
+    """What became of it, by what is written down; `lost` if nothing did, and why."""
+    last = entry.last_run
     if entry.accepted_at is None:
-        return "unanswered"
+        return "lost", "it was never answered"
     if last and last.status == "SUCCEEDED" and entry.wants_acknowledgement:
-        return "acknowledged"
+        return "acknowledged", ""
     if entry.first_handled is not None and not entry.wants_acknowledgement:
-        return "delivered"
-    if last and last.status == "ABORTED":
-        return "cancelled"
-    if last and last.status in {"FAILED", "TIMED_OUT"}:
-        if not entry.letters:
-            return "lost"
-        return "expired" if last.reason == "MessageExpired" else "dead-lettered"
-    done = (last and last.status == "SUCCEEDED") or (not last and entry.answer == "delivered") or entry.posted
-    if done and not entry.wants_acknowledgement and (not last or last.status != "RUNNING"):
-        moments = entry.posted or [last.end or last.start if last else entry.accepted_at]
-        return "lost" if any(there.was_there(at) for at in moments) else "into a dead link"
-    return "lost"
-
-
-def _why_lost(entry: Entry) -> str:
-    last = max(entry.runs, key=lambda run: run.start, default=None)
+        return "delivered", ""
     if last and last.status == "RUNNING":
-        return "its run goes on, though all is quiet"
-    if last and last.status in {"FAILED", "TIMED_OUT"}:
-        return f"its run ended with {last.reason or last.status}, and there is no dead letter"
-    if entry.posted or last or entry.answer == "delivered":
-        return "it was posted to a sound connection, and its client never saw it"
-    return f"it was accepted ({entry.answer or entry.way}), and nothing came of it"
+        return "lost", "its run goes on, though all is quiet"
+    if last and last.status == "ABORTED" and entry.kind == "cancelled":
+        return "cancelled", ""
+    if last and last.status == "ABORTED":
+        return "lost", "its run was stopped, and nobody had asked for that"
+    if last and last.status != "SUCCEEDED":
+        return _undelivered(entry, last)
+    if entry.wants_acknowledgement or not (last or entry.posted or entry.answer == "delivered"):
+        return "lost", f"it was accepted ({entry.answer or entry.way}), and nothing came of it"
+    if not entry.posted:
+        return "lost", "it is said to be delivered, and was not posted to any connection of its recipient"
+    if any(there.was_there(at) for at in entry.posted):
+        return "lost", "it was posted to a sound connection, and its client never saw it"
+    return ("into a dead link" if any(there.was_deaf(at) for at in entry.posted) else "in doubt"), ""
+
+
+def _undelivered(entry: Entry, last: Run) -> tuple[Fate, str]:
+    """Whether its last run had to end so, and left its dead letter."""
+    if Letter(last.reason, last.arn) not in entry.letters:
+        return "lost", f"its run ended with {last.reason or last.status}, and there is no dead letter of that"
+    if last.reason == "AttemptsExhausted":
+        return "dead-lettered", ""
+    if last.reason != "MessageExpired":
+        return "lost", f"it is a dead letter for {last.reason}"
+    first = len(entry.runs) == 1
+    life = entry.ttl_seconds if first else entry.redrive_ttl_seconds
+    lived = (last.start if last.end is None else last.end) - (entry.sent_at if first else last.start)
+    if lived < life - SKEW_SECONDS:
+        return "lost", f"it expired after {lived:.1f} s, and its life is {life:.0f} s"
+    return "expired", ""
 
 
 def _breaches(entry: Entry, there: Presence, *, patience: float, backoff: float) -> list[Violation]:
@@ -276,6 +326,15 @@ def _breaches(entry: Entry, there: Presence, *, patience: float, backoff: float)
         _violation("foreign", entry, f"{one.client} handled it, who is {one.user}")
         for one in entry.handled
         if one.user != entry.user
+    ]
+    found += [
+        _violation("foreign", entry, f"{one.client} handled it with the payload of {one.payload_of}")
+        for one in entry.handled
+        if one.payload_of != entry.id
+    ]
+    found += [
+        _violation("foreign", entry, f"it was posted to a connection of {user or 'nobody known'}")
+        for user in entry.posted_elsewhere
     ]
     by_client = Counter(one.client for one in entry.handled)
     found += [
@@ -318,7 +377,10 @@ def _overlooked(entry: Entry, there: Presence, *, patience: float, backoff: floa
             seconds = min(wait.end, end) - max(wait.start, start)
             if seconds > allowed:
                 by_another = any(start < other <= wait.end for other, _ in there.sound)
-                yield _Overlooked(seconds, wait.why, late=wait.woken and wait.end <= end and not by_another)
+                by_this = wait.woken and wait.end <= end and not by_another
+                # Until a run is parked no wake-up can be lost. Its function was held, or had to wait for its turn: the
+                # local cloud runs two of each at a time, where AWS runs as many as it takes.
+                yield _Overlooked(seconds, wait.why, late=by_this or wait.parking)
 
 
 def _out_of_order(entries: Sequence[Entry], gaps: Sequence[Gap]) -> list[Violation]:
@@ -334,6 +396,12 @@ def _out_of_order(entries: Sequence[Entry], gaps: Sequence[Gap]) -> list[Violati
     for client, came in by_client.items():
         came.sort(key=lambda pair: pair[1].nth)
         found += _in_this_client(client, came, given_up[client])
+    for gap in gaps:
+        numbers = {one.sequence for _, one in by_client[gap.client]}
+        missing = sorted(set(range(gap.first, gap.last + 1)) - numbers)
+        if gap.alone and missing:
+            why = f"{gap.client} waited for them in vain"
+            found.append(Violation("out_of_order", gap.user, f"numbers {missing}", why))
     return found + _numbers(ordered)
 
 
@@ -373,20 +441,21 @@ def _numbers(ordered: Sequence[Entry]) -> list[Violation]:
         for number, entry in numbered:
             if owners.setdefault(number, entry) is not entry:
                 found.append(_violation("out_of_order", entry, f"{owners[number].id} has its number {number}, too"))
-        found += _against_acceptance([(number, entry) for number, entry in numbered if _knows_its_place(entry)])
+        found += _against_acceptance(numbered)
     return found
 
 
 def _knows_its_place(entry: Entry) -> bool:
-    """Whether it had its number before it was answered: it was sent once, by a way that numbers."""
-    numbers = entry.answer == "started" and entry.way in {"accept", "http"}
-    return numbers and entry.answered_at_once and len(entry.runs) < 2
+    """Whether it had its number before it was answered: it came by a way that numbers, and was given no other."""
+    return entry.answer in {"started", "duplicate"} and entry.way in {"accept", "http"} and len(entry.runs) < 2
 
 
 def _against_acceptance(numbered: Sequence[tuple[int, Entry]]) -> Iterator[Violation]:
     """What has a lower number than a message that was accepted before it was sent."""
     for number, entry in numbered:
         for other_number, other in numbered:
+            if not _knows_its_place(other):
+                continue
             if other.accepted_at is not None and other.accepted_at < entry.sent_at and other_number > number:
                 why = f"it has number {number}, and {other.id}, accepted before it was sent, has {other_number}"
                 yield _violation("out_of_order", entry, why)

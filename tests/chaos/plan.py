@@ -15,8 +15,11 @@ Kind = Literal["plain", "ack", "ordered", "short", "cancelled", "redriven"]
 Move = Literal["connect", "close", "cut", "down", "half_open", "replace"]
 
 CONTEXT, CONTEXT_ID = "chat", "42"
-MESSAGES_A_USER = 45
+OTHER_CONTEXT_ID = "43"
+MESSAGES_A_USER = 90
 SHORT_LIFE_SECONDS = 6
+# What the stage gives a message that asks for none, and what a redrive gives.
+LONG_LIFE_SECONDS = 300
 CANCEL_AFTER_SECONDS = (0.0, 0.4, 3.0)
 
 # Most are cheap, as in life: a message to somebody who is there is no run. The figures are shares of 100.
@@ -25,6 +28,8 @@ _WAYS: Mapping[Way, int] = {"accept": 76, "http": 6, "sns": 8, "bus": 4, "start"
 _MOVES: Mapping[Move, int] = {"cut": 40, "half_open": 18, "replace": 12, "down": 12, "close": 18}
 _BURST = (1, 1, 2, 4, 6, 9)
 _TWO_DEVICES = 0.25
+# Each so many-th user is in another conversation, too, where nothing is for them.
+_ELSEWHERE_EVERY = 5
 # The last part of a run is quiet on the users' side: they are there, and what is published then is theirs at once.
 _QUIET = 0.75
 _SECONDS_BETWEEN_MOVES = 22.0
@@ -66,11 +71,15 @@ Step = Send | Go
 
 @dataclass(frozen=True)
 class User:
-    """A recipient, their devices, and what happens to them, in the order of time."""
+    """A recipient, their devices, and what happens to them, in the order of time.
+
+    ``elsewhere``: they have one more, in another conversation. It connects with the first.
+    """
 
     name: str
     devices: int
     steps: tuple[Step, ...]
+    elsewhere: bool = False
 
     @property
     def sends(self) -> list[Send]:
@@ -122,6 +131,7 @@ class Script:
                     user["name"],
                     user["devices"],
                     tuple(Go(**step) if "move" in step else Send(**step) for step in user["steps"]),
+                    user.get("elsewhere", False),
                 )
                 for user in value["users"]
             )
@@ -143,7 +153,7 @@ def make(seed: int, messages: int, *, rates: Mapping[str, float] | None = None, 
 
     Args:
         seed: of everything.
-        messages: how many are published; about 45 for each user.
+        messages: how many are published; about 90 for each user.
         rates: of faults, by name; the cloud's own unless told.
         seconds: how long it goes on, without what comes after; by the number of messages unless told.
     """
@@ -189,7 +199,9 @@ def _user(seed: int, number: int, messages: int, span: float) -> User:
             )
             for index in range(burst)
         ]
-    return User(f"u{number}", devices, tuple(sorted([*goings, *sends], key=lambda step: step.at)))
+    steps: list[Step] = [*goings, *sends]
+    steps.sort(key=lambda step: step.at)
+    return User(f"u{number}", devices, tuple(steps), elsewhere=number % _ELSEWHERE_EVERY == 0)
 
 
 def _goings(draw: random.Random, device: int, span: float) -> list[Go]:

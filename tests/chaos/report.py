@@ -18,7 +18,8 @@ _PERCENTILES = (50, 90, 99, 100)
 class Report:
     """One run: what was played, what became of it, and how it went.
 
-    ``load`` are the figures of the run itself: seconds, calls, reconnects and the like.
+    ``load`` are the figures of the run itself: seconds, calls, reconnects and the like. ``errors`` are the clients', by
+    code; `frame` is what the server refused. ``problems`` are what keeps a run from being judged, or from showing much.
     """
 
     seed: int
@@ -27,6 +28,13 @@ class Report:
     faults: Mapping[str, int]
     patience_seconds: float
     load: dict[str, float] = field(default_factory=dict)
+    errors: Mapping[str, int] = field(default_factory=dict)
+    problems: Sequence[str] = ()
+
+    @property
+    def passes(self) -> bool:
+        """Whether the promise was kept, in a run that can tell."""
+        return self.ledger.balances and not self.problems
 
     def to_json(self) -> dict[str, Any]:
         """Its JSON form."""
@@ -36,12 +44,14 @@ class Report:
             "script": self.script,
             "messages": ledger.messages,
             "balances": ledger.balances,
+            "problems": list(self.problems),
             "violations": {breach: ledger.count(breach) for breach in BREACHES},
             "examples": [str(one) for one in ledger.violations[:MOST_VIOLATIONS_SHOWN]],
             "fates": [
                 {"kind": kind, "way": way, "fate": fate, "messages": count}
                 for (kind, way, fate), count in sorted(ledger.fates.items())
             ],
+            "plain": {fate: round(share, 4) for fate, share in ledger.plain.items()},
             "redriven": ledger.redriven,
             "postedAgain": ledger.comes_again,
             "gapsGivenUp": ledger.gaps,
@@ -53,6 +63,7 @@ class Report:
                 "afterTheyCameBack": percentiles(ledger.lags_came_back),
             },
             "faults": dict(sorted(self.faults.items())),
+            "clientErrors": dict(sorted(self.errors.items())),
             "patienceSeconds": round(self.patience_seconds, 1),
             "load": {name: round(value, 2) for name, value in self.load.items()},
         }
@@ -64,12 +75,13 @@ class Report:
 
     def lines(self) -> list[str]:
         """The same for people."""
-        ledger = self.ledger
+        ledger, plain = self.ledger, self.ledger.plain
         return [
             f"Seed {self.seed}: {self.script}",
             "",
             *_table(ledger),
             "",
+            f"of the plain ones: into a dead link {plain['into a dead link']:.1%}, in doubt {plain['in doubt']:.1%}",
             f"redriven {ledger.redriven}, posted more than once {ledger.comes_again}",
             f"numbers given up {ledger.gaps}, handled late {ledger.late}",
             f"woken late {len(ledger.late_wakes)}, the longest after {max(ledger.late_wakes, default=0):.0f} s",
@@ -78,12 +90,14 @@ class Report:
             "",
             *_histogram("lag, recipient came back: from their connection to handling", ledger.lags_came_back),
             "",
-            "faults: " + (", ".join(f"{name} {count}" for name, count in sorted(self.faults.items())) or "none"),
+            "faults: " + _counts(self.faults),
+            "clients' errors: " + _counts(self.errors),
             "load: " + ", ".join(f"{name} {value:,.4g}" for name, value in self.load.items()),
             f"a run may wait {self.patience_seconds:.0f} s for somebody who is there",
             "",
             "   ".join(f"{breach.replace('_', ' ')} {ledger.count(breach)}" for breach in BREACHES),
             *(f"  {one}" for one in ledger.violations[:MOST_VIOLATIONS_SHOWN]),
+            *self.problems,
             "The ledger balances." if ledger.balances else "The ledger does not balance.",
         ]
 
@@ -96,6 +110,10 @@ def percentiles(values: Sequence[float], shares: Sequence[int] = _PERCENTILES) -
         for share in shares
         if ordered
     }
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in sorted(counts.items())) or "none"
 
 
 def _table(ledger: Ledger) -> list[str]:

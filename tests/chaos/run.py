@@ -5,10 +5,11 @@ for long against `PATIENCE_SECONDS`. So a lost wake-up stays a message that wait
 """
 
 import asyncio
+import copy
 import http.client
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +22,7 @@ from tests.chaos.backend import Backend
 from tests.chaos.cloud.decisions import DEFAULT_RATES, FILE
 from tests.chaos.evidence import Fault, Noted
 from tests.chaos.ledger import Entry, Handled, Ledger, close
-from tests.chaos.plan import Go, Ids, Script, Send, User
+from tests.chaos.plan import LONG_LIFE_SECONDS, Go, Ids, Script, Send, User
 from tests.chaos.report import Report, percentiles
 from tests.chaos.swarm import TUNING, Swarm
 from tests.waiting import async_until
@@ -29,22 +30,32 @@ from tests.waiting import async_until
 SERVER = "tests.chaos.cloud"
 # What the stack is deployed with.
 STAGE: Mapping[str, Any] = {
-    "default_ttl_seconds": 300,
+    "default_ttl_seconds": LONG_LIFE_SECONDS,
     "default_ack_timeout_seconds": 6,
     "backoff_base_seconds": 40,
     "backoff_cap_seconds": 40,
     "max_connections_per_user": 30,
 }
 # A run may wait so long for somebody who is there: a stream's batch that fails is tried again within seconds. On a busy
-# machine it is `_TIMES` what 90 of 100 messages need from their recipient's connection to handling.
+# machine it is `_TIMES` what 90 of 100 messages need from their recipient's connection to handling. Where that is more
+# than the most, the run shows nothing: slow wake-ups would excuse themselves.
 PATIENCE_SECONDS = 15.0
 _TIMES = 1.5
-_MOST_PATIENCE_SECONDS = 60.0
+_MOST_PATIENCE_SECONDS = 30.0
 _SHARE = 90
+# In a run of so many messages every fault comes up, or its place is gone; and little of what was posted is in doubt.
+_MANY_MESSAGES = 1_500
+_MOST_IN_DOUBT = 0.01
 
 _TICK_SECONDS = 0.1
 _SAY_EVERY_SECONDS = 10
 _LOOK_EVERY_SECONDS = 2.0
+# The script's clock stands still while more calls than this are under way, or more devices try to connect: a machine
+# that is asked for more than it can do does nothing any more, and shows only that. (A share of them, or so many.)
+_MOST_UNDER_WAY = 24
+_MOST_MISSING = 12
+_MOST_MISSING_SHARE = 0.2
+_LONGEST_STANDSTILL_SECONDS = 180.0
 _MOST_DRAIN_SECONDS = 400.0
 _MOST_WARM_UP_SECONDS = 60.0
 # Nothing is for them.
@@ -100,13 +111,28 @@ def run(
     return play(stack, script, client_module=client_module, say=say).ledger
 
 
-def play(stack: Stack, script: Script, *, client_module: Path | None = None, say: Say = print) -> Played:
-    """Play a script."""
-    return asyncio.run(_Run(stack, script, client_module, say).play())
+def play(
+    stack: Stack,
+    script: Script,
+    *,
+    client_module: Path | None = None,
+    say: Say = print,
+    enough: Callable[[Ledger], bool] | None = None,
+) -> Played:
+    """Play a script.
+
+    Args:
+        stack: where.
+        script: what.
+        client_module: another `ringback.js`.
+        say: hears of the progress.
+        enough: whether a ledger that is closed before all is quiet shows what is looked for; then it ends there.
+    """
+    return asyncio.run(_Run(stack, script, client_module, say, enough).play())
 
 
 class Control:
-    """The fault layer's controls. Where there is none, nothing is injected."""
+    """The fault layer's controls."""
 
     def __init__(self, endpoint: str) -> None:
         self._address = urlsplit(endpoint)
@@ -137,11 +163,37 @@ class Control:
         finally:
             connection.close()
         if response.status == http.HTTPStatus.NOT_FOUND:
-            return {}
+            raise RuntimeError(f"this cloud has no fault layer: deploy with server={SERVER!r}")
         if response.status != http.HTTPStatus.OK:
             raise RuntimeError(f"the fault layer answers {response.status}: {text[:300].decode(errors='replace')}")
         answer: dict[str, Any] = json.loads(text)
         return answer
+
+
+def patience_for(ledger: Ledger) -> float:
+    """For how long a run may wait on this machine, in seconds."""
+    return min(_MOST_PATIENCE_SECONDS, max(PATIENCE_SECONDS, _TIMES * _usual(ledger)))
+
+
+def _usual(ledger: Ledger) -> float:
+    return percentiles(ledger.lags_came_back, (_SHARE,)).get(f"p{_SHARE}", 0.0)
+
+
+def unfit(script: Script, ledger: Ledger, faults: Mapping[str, int]) -> Iterator[str]:
+    """Why a run shows less than it should, though its ledger may balance."""
+    if _TIMES * _usual(ledger) > _MOST_PATIENCE_SECONDS:
+        yield (
+            f"This machine is too busy to judge: {_SHARE} of 100 messages took up to {_usual(ledger):.0f} s after "
+            f"their recipients had come back, and more than {_MOST_PATIENCE_SECONDS / _TIMES:.0f} s is too long."
+        )
+    if script.messages < _MANY_MESSAGES:
+        return
+    if ledger.plain["in doubt"] > _MOST_IN_DOUBT:
+        yield f"More than {_MOST_IN_DOUBT:.0%} of the plain messages are in doubt: posted, and not handled."
+    rates = DEFAULT_RATES if script.rates is None else script.rates
+    absent = [name for name in DEFAULT_RATES if rates.get(name) and not faults.get(name)]
+    if absent and script.only is None:
+        yield f"These faults never happened: {', '.join(absent)}."
 
 
 @dataclass
@@ -150,12 +202,15 @@ class _Run:
     script: Script
     client_module: Path | None
     say: Say
-    outages: list[tuple[float, float]] = field(default_factory=list)
+    enough: Callable[[Ledger], bool] | None = None
+    is_over: bool = True
+    stood_still: float = 0.0
+    problems: list[str] = field(default_factory=list)
 
     async def play(self) -> Played:
         ids = Ids(f"c{time.time_ns() // 1_000_000:x}")
         control = Control(self.stack.cloud.endpoint)
-        backend = Backend(self.stack, ids, interrupted=self._interrupted)
+        backend = Backend(self.stack, ids)
         self.say(f"seed {self.script.seed}: {self.script.messages:,} messages, {self.script.size}")
         installation = self.stack.installation
         await asyncio.to_thread(
@@ -179,11 +234,13 @@ class _Run:
                     await asyncio.to_thread(control.end)
                 played_for = time.time() - started
                 await swarm.settle()
-                await self._drain(swarm, backend, ids)
+                if not await self._drain(swarm, backend, ids):
+                    self.problems.append("It did not become quiet: see what went on last.")
                 drained_for = time.time() - started - played_for
                 after = await asyncio.to_thread(control.told)
                 load = {
                     "seconds": played_for,
+                    "seconds that the clock stood still": self.stood_still,
                     "seconds until quiet": drained_for,
                     "messages a second": self.script.messages / played_for,
                     "connections opened": swarm.opened,
@@ -216,11 +273,24 @@ class _Run:
         cancels: list[tuple[float, str, Send]] = []
         outages = sorted(self.script.outages)
         redrives = [share * self.script.seconds for share in _REDRIVES]
-        begun = time.monotonic()
-        said = 0.0
+        looked = moved = time.monotonic()
+        now = 0.0
+        said = time.monotonic()
         place = 0
         redriving: list[asyncio.Task[int]] = []
-        while (now := time.monotonic() - begun) < self.script.seconds or place < len(steps):
+        while now < self.script.seconds or place < len(steps):
+            moment = time.monotonic()
+            if self._has_time_for_more(swarm, backend):
+                now, moved = now + moment - looked, moment
+            elif moment - moved > _LONGEST_STANDSTILL_SECONDS:
+                self.problems.append(
+                    f"It stood still after {now:.0f} s: {backend.under_way} calls were under way and {swarm.missing} "
+                    f"devices missing for {_LONGEST_STANDSTILL_SECONDS:.0f} s."
+                )
+                break
+            else:
+                self.stood_still += moment - looked
+            looked = moment
             self.stack.cloud.ensure_alive()
             sends: list[tuple[str, Send]] = []
             while place < len(steps) and steps[place][0] <= now:
@@ -238,15 +308,14 @@ class _Run:
                 backend.cancel(one[1], one[2])
             if outages and outages[0][0] <= now:
                 _, seconds = outages.pop(0)
-                moment = time.time()
-                self.outages.append((moment - 0.5, moment + seconds + 1))
+                out_at = time.time()
                 await asyncio.to_thread(control.outage, seconds)
-                swarm.everything_ends(moment)
+                swarm.everything_ends(out_at)
             if redrives and redrives[0] <= now:
                 redrives.pop(0)
                 redriving.append(asyncio.create_task(asyncio.to_thread(backend.redrive)))
-            if now - said >= _SAY_EVERY_SECONDS:
-                said = now
+            if moment - said >= _SAY_EVERY_SECONDS:
+                said = moment
                 self.say(
                     f"{now:5.0f} of {self.script.seconds:.0f} s: {backend.entered:,} published, "
                     f"{len(swarm.handled):,} handled, {self._open(swarm)} connected, {backend.under_way} calls"
@@ -256,8 +325,13 @@ class _Run:
             backend.cancel(user, send)
         await asyncio.gather(*redriving)
 
-    async def _drain(self, swarm: Swarm, backend: Backend, ids: Ids) -> None:
-        """Wait until nothing goes on, or nothing has changed for longer than any wait is allowed to last."""
+    @staticmethod
+    def _has_time_for_more(swarm: Swarm, backend: Backend) -> bool:
+        most_missing = max(_MOST_MISSING, _MOST_MISSING_SHARE * len(swarm.devices))
+        return backend.under_way <= _MOST_UNDER_WAY and swarm.missing <= most_missing
+
+    async def _drain(self, swarm: Swarm, backend: Backend, ids: Ids) -> bool:
+        """Wait until nothing goes on, or nothing changes for longer than any wait may last; answers which it was."""
         begun = changed = time.monotonic()
         still = TUNING["gapTimeoutSeconds"] + 20  # nothing else waits for longer
         seen: Any = None
@@ -274,12 +348,16 @@ class _Run:
                     f"{self._open(swarm)} of {len(swarm.devices)} connected"
                 )
                 seen, changed = now, time.monotonic()
+            if await self._shows_enough(swarm, backend, ids):
+                self.is_over = False
+                return True
             quiet = quiet + 1 if now == (0, 0, 0, True) else 0
             if quiet == 2 and not redriven:
                 redriven = True
                 if await asyncio.to_thread(backend.redrive):
                     quiet = 0
         await asyncio.sleep(_LOOK_EVERY_SECONDS)
+        return quiet >= 2
 
     def _queued(self) -> int:
         attributes = self.stack.installation.clients.sqs.get_queue_attributes(
@@ -291,33 +369,58 @@ class _Run:
     def _close(self, swarm: Swarm, backend: Backend, ids: Ids, started: float, load: dict[str, float]) -> Played:
         entries = backend.entries
         noted = Noted.read(self.stack.cloud.directory / FILE, since=started)
-        strays: list[tuple[str, Handled]] = []
-        for message_id, handled in swarm.handled.items():
-            if message_id in entries:
-                entries[message_id].handled += handled
-            elif ids.belongs(message_id):
-                strays += [(message_id, one) for one in handled]
+        strays = _add_handled(entries, swarm, ids)
         evidence.fill_in(entries, self.stack, ids, noted, patience=PATIENCE_SECONDS, say=self.say)
-        presence = swarm.presence(time.time())
-        patience = PATIENCE_SECONDS
-        for _ in range(2):  # the lags tell how busy the machine was
-            ledger = close(
-                entries.values(),
-                presence,
-                patience=patience,
-                backoff=STAGE["backoff_cap_seconds"],
-                gaps=swarm.gaps,
-                strays=strays,
-            )
-            usual = percentiles(ledger.lags_came_back, (_SHARE,)).get(f"p{_SHARE}", 0.0)
-            patience = min(_MOST_PATIENCE_SECONDS, max(PATIENCE_SECONDS, _TIMES * usual))
+        ledger, patience = _judge(entries, swarm, strays, is_over=self.is_over)
         load["runs"] = sum(len(entry.runs) for entry in entries.values())
-        report = Report(self.script.seed, self.script.size, ledger, noted.faults, patience, load)
+        problems = [*self.problems, *unfit(self.script, ledger, noted.faults)]
+        report = Report(
+            self.script.seed, self.script.size, ledger, noted.faults, patience, load, swarm.errors, problems
+        )
         return Played(report, entries, noted.places)
 
-    def _interrupted(self, start: float, end: float) -> bool:
-        return any(start <= until and since <= end for since, until in self.outages)
+    async def _shows_enough(self, swarm: Swarm, backend: Backend, ids: Ids) -> bool:
+        if self.enough is None:
+            return False
+        entries = copy.deepcopy(dict(backend.entries))
+        strays = _add_handled(entries, swarm, ids)
+        await asyncio.to_thread(
+            evidence.add_runs, entries, self.stack, ids, patience=PATIENCE_SECONDS, say=lambda _: None
+        )
+        ledger, _ = _judge(entries, swarm, strays, is_over=False)
+        return self.enough(ledger)
 
     @staticmethod
     def _open(swarm: Swarm) -> int:
         return sum(device.state == "open" for device in swarm.devices.values())
+
+
+def _add_handled(entries: Mapping[str, Entry], swarm: Swarm, ids: Ids) -> list[tuple[str, Handled]]:
+    """Tell each entry who handled it; answers what was handled and is no entry."""
+    strays: list[tuple[str, Handled]] = []
+    for message_id, handled in list(swarm.handled.items()):
+        if message_id in entries:
+            entries[message_id].handled += handled
+        elif ids.belongs(message_id):
+            strays += [(message_id, one) for one in handled]
+    return strays
+
+
+def _judge(
+    entries: Mapping[str, Entry], swarm: Swarm, strays: list[tuple[str, Handled]], *, is_over: bool
+) -> tuple[Ledger, float]:
+    """Close the ledger; also answers the patience."""
+    presence = swarm.presence(time.time())
+    patience = PATIENCE_SECONDS
+    for _ in range(2):  # the lags tell how busy the machine was
+        ledger = close(
+            entries.values(),
+            presence,
+            patience=patience,
+            backoff=STAGE["backoff_cap_seconds"],
+            gaps=swarm.gaps,
+            strays=strays,
+            is_over=is_over,
+        )
+        patience = patience_for(ledger)
+    return ledger, patience

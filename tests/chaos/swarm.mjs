@@ -25,7 +25,7 @@ function make({ client: name, url, token, context, contextId, options }) {
     token: () => token,
     storage: null,
     onMessage: ({ id, payload, sequence, ordered, late, attempt }) =>
-      tell("message", name, { id, user: payload?.user ?? null, sequence, ordered, late, attempt }),
+      tell("message", name, { id, payloadOf: payload?.id ?? null, sequence, ordered, late, attempt }),
     onState: ({ state, error }) => {
       tell("state", name, { state });
       if (error?.code === "evicted") client.connect(); // the person comes back

@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +16,7 @@ from local import links, settings
 from local.links import Link
 from local.tokens import Keys
 from tests.chaos.ledger import Gap, Handled, Interval, Presence
-from tests.chaos.plan import CONTEXT, CONTEXT_ID, Go, User
+from tests.chaos.plan import CONTEXT, CONTEXT_ID, OTHER_CONTEXT_ID, Go, User
 
 CLIENT_MODULE = settings.ROOT / "clients/js/ringback.js"
 SCRIPT = Path(__file__).with_name("swarm.mjs")
@@ -27,7 +27,7 @@ TUNING: Mapping[str, float] = {
     "settleSeconds": 2,
     "pingSeconds": 40,
     "pongSeconds": 10,
-    "handshakeSeconds": 15,
+    "handshakeSeconds": 30,
     "backoffBaseSeconds": 0.1,
     "backoffCapSeconds": 2,
     "seenLimit": 100_000,
@@ -59,6 +59,7 @@ class Device:
     user: str
     link: DeviceLink
     state: str = "closed"
+    is_to_be_there: bool = False
     opened_at: float | None = None
     deaf: bool = False  # what it says of its connection is older than that connection's end
     sound: list[Interval] = field(default_factory=list)
@@ -94,7 +95,7 @@ class Swarm:
         self.by_user: dict[str, list[Device]] = defaultdict(list)
         self.handled: dict[str, list[Handled]] = defaultdict(list)
         self.gaps: list[Gap] = []
-        self.errors: list[Json] = []
+        self.errors: Counter[str] = Counter()
         self.opened = 0
         self.messages = 0
 
@@ -125,26 +126,29 @@ class Swarm:
 
     async def add(self, user: User) -> None:
         """Make the clients of this user; none is connected."""
-        for number in range(user.devices):
-            link = await DeviceLink.open(*links.target(self._url))
-            device = Device(f"{user.name}.{number}", user.name, link)
-            self.devices[device.name] = device
-            self.by_user[user.name].append(device)
-            tuning = dict(TUNING)
-            if user.devices > 1:
-                tuning["gapTimeoutSeconds"] = GAP_SECONDS_OF_TWO
-            self._order(
-                "make",
-                device,
-                url=links.websocket_url(link, self._url),
-                token=self._keys.token(user.name, ttl_seconds=4 * 3600),
-                context=CONTEXT,
-                contextId=CONTEXT_ID,
-                options=tuning,
-            )
+        tuning = dict(TUNING)
+        if user.devices > 1:
+            tuning["gapTimeoutSeconds"] = GAP_SECONDS_OF_TWO
+        token = self._keys.token(user.name, ttl_seconds=4 * 3600)
+        for _ in range(user.devices):
+            await self._make(user.name, token, CONTEXT_ID, tuning)
+        if user.elsewhere:
+            await self._make(_elsewhere(user.name), token, OTHER_CONTEXT_ID, tuning)
+
+    async def _make(self, owner: str, token: str, context_id: str, tuning: Mapping[str, float]) -> None:
+        link = await DeviceLink.open(*links.target(self._url))
+        device = Device(f"{owner}.{len(self.by_user[owner])}", owner, link)
+        self.devices[device.name] = device
+        self.by_user[owner].append(device)
+        url = links.websocket_url(link, self._url)
+        self._order("make", device, url=url, token=token, context=CONTEXT, contextId=context_id, options=tuning)
 
     def go(self, user: str, step: Go) -> None:
         """Have a device move."""
+        if step.move == "connect":
+            for elsewhere in self.by_user.get(_elsewhere(user), ()):
+                elsewhere.is_to_be_there = True
+                self._order("connect", elsewhere)
         task = asyncio.create_task(self._go(self.by_user[user][step.device], step))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -161,6 +165,11 @@ class Swarm:
         """Every connection broke now, whoever noticed."""
         for device in self.devices.values():
             device.ends(at)
+
+    @property
+    def missing(self) -> int:
+        """How many devices are to be connected, and are not."""
+        return sum(device.is_to_be_there and device.state != "open" for device in self.devices.values())
 
     @property
     def all_there(self) -> bool:
@@ -188,6 +197,7 @@ class Swarm:
     async def _go(self, device: Device, step: Go) -> None:
         now = time.time()
         link = device.link
+        device.is_to_be_there = step.move not in {"close", "down"}
         match step.move:
             case "connect":
                 self._order("connect", device)
@@ -196,6 +206,7 @@ class Swarm:
                 self._order("close", device)
                 await asyncio.sleep(step.seconds)
                 self._order("connect", device)
+                device.is_to_be_there = True
             case "cut":
                 device.ends(now)
                 link.cut()
@@ -204,6 +215,7 @@ class Swarm:
                 link.go_down()
                 await asyncio.sleep(step.seconds)
                 link.heal()
+                device.is_to_be_there = True
             case "half_open" | "replace":
                 device.ends(now)
                 device.deaf = True
@@ -227,10 +239,8 @@ class Swarm:
         events: Mapping[str, Callable[[Device, Json], None]] = {
             "message": self._on_message,
             "state": lambda device, event: device.hear(event["state"], event["at"]),
-            "gap": lambda device, event: self.gaps.append(
-                Gap(event["at"], device.name, int(event["from"]), int(event["to"]))
-            ),
-            "error": lambda device, event: self.errors.append(event),
+            "gap": self._on_gap,
+            "error": lambda device, event: self.errors.update([event["code"]]),
         }
         async for line in self._process.stdout:
             event = json.loads(line)
@@ -244,9 +254,24 @@ class Swarm:
     def _on_message(self, device: Device, event: Json) -> None:
         self.messages += 1
         one = Handled(
-            event["at"], device.name, device.user, event.get("sequence"), bool(event.get("late")), self.messages
+            event["at"],
+            device.name,
+            device.user,
+            event.get("sequence"),
+            bool(event.get("late")),
+            self.messages,
+            event["payloadOf"],
         )
         self.handled[event["id"]].append(one)
+
+    def _on_gap(self, device: Device, event: Json) -> None:
+        alone = len(self.by_user[device.user]) == 1
+        self.gaps.append(Gap(event["at"], device.name, int(event["from"]), int(event["to"]), device.user, alone))
+
+
+def _elsewhere(user: str) -> str:
+    """Who this user is in the other conversation: somebody else, to the ledger."""
+    return f"{user}@{OTHER_CONTEXT_ID}"
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

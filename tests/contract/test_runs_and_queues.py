@@ -72,8 +72,8 @@ def test_a_run_has_the_name_and_the_envelope_it_was_started_with(started: Starte
     ("again", "answer"),
     [
         pytest.param('{"payload":1,"expiresAt":"2030-01-01T00:00:00Z"}', Start.STARTED, id="the very same start"),
-        pytest.param('{"expiresAt":"2031-01-01T00:00:00Z","payload":1}', Start.DUPLICATE, id="its life counted anew"),
-        pytest.param('{"payload":1,"ttlSeconds":60}', Start.DUPLICATE, id="its life said otherwise"),
+        pytest.param('{"expiresAt":"2031-01-01T00:00:00Z","payload":1}', Start.RUNNING, id="its life counted anew"),
+        pytest.param('{"payload":1,"ttlSeconds":60}', Start.RUNNING, id="its life said otherwise"),
         pytest.param('{"payload":2,"expiresAt":"2030-01-01T00:00:00Z"}', Start.ID_TAKEN, id="another message"),
         pytest.param('{"payload":true,"expiresAt":"2030-01-01T00:00:00Z"}', Start.ID_TAKEN, id="nearly the same"),
         pytest.param("2", Start.ID_TAKEN, id="no envelope"),
@@ -103,11 +103,21 @@ def test_a_name_stays_taken_when_its_run_has_ended_undelivered(started: Started,
     assert started.runs() == {"m-1": '{"payload":1}'}
 
 
+def test_a_name_stays_taken_when_its_run_has_delivered() -> None:
+    machine = DeliveryMachine("arn:aws:states:eu-central-1:123456789012:stateMachine:Delivery")
+    there = {"executionArn": machine.execution_arn("m-1"), "stateMachineArn": machine.arn, "startDate": NOW}
+    with Stubber(aws.step_functions()) as stub:
+        stub.add_client_error("start_execution", "ExecutionAlreadyExists")
+        stub.add_response("describe_execution", {**there, "status": "SUCCEEDED", "input": '{"payload":1}'})
+
+        assert machine.start("m-1", '{"payload":1}') is Start.DUPLICATE
+
+
 # Task tokens
 
 
 @pytest.mark.parametrize(
-    ("seconds_ago", "answer"), [(0, Start.STARTED), (1, Start.STARTED), (3, Start.DUPLICATE), (3600, Start.DUPLICATE)]
+    ("seconds_ago", "answer"), [(0, Start.STARTED), (1, Start.STARTED), (3, Start.RUNNING), (3600, Start.RUNNING)]
 )
 def test_a_run_that_was_under_way_already_was_not_started_now(seconds_ago: int, answer: Start) -> None:
     """To Step Functions, the same input once more is the same start; its two times tell the difference."""

@@ -1,6 +1,7 @@
 """What the Task states' functions answer, count and log; what the machine makes of it is tests/statemachine's."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -46,23 +47,33 @@ def tried(*connection_ids: str, unacknowledged: bool = False) -> dict[str, Any]:
     }
 
 
-@pytest.fixture(autouse=True)
-def sockets(
+@pytest.fixture
+def wired_tasks(
     stage: Stage,
     connections_table: str,
     callbacks_table: str,
     sequences_table: str,
     monkeypatch: pytest.MonkeyPatch,
-) -> FakeSockets:
-    stage.set(
-        CONNECTIONS_TABLE_NAME=connections_table,
-        CALLBACKS_TABLE_NAME=callbacks_table,
-        SEQUENCES_TABLE_NAME=sequences_table,
-        DEFAULT_TTL_SECONDS=3600,
-    )
+) -> Callable[[Callable[[], FakeSockets]], None]:
+    """Gives the delivery's states their tables, and sockets that this makes."""
+
+    def wire(make: Callable[[], FakeSockets]) -> None:
+        stage.set(
+            CONNECTIONS_TABLE_NAME=connections_table,
+            CALLBACKS_TABLE_NAME=callbacks_table,
+            SEQUENCES_TABLE_NAME=sequences_table,
+            DEFAULT_TTL_SECONDS=3600,
+        )
+        for module in (resolve_connections, post_to_connections, post_and_await_acknowledgement):
+            monkeypatch.setattr(module, "ManagementApi", make)
+
+    return wire
+
+
+@pytest.fixture(autouse=True)
+def sockets(wired_tasks: Callable[[Callable[[], FakeSockets]], None], monkeypatch: pytest.MonkeyPatch) -> FakeSockets:
     sockets = FakeSockets()
-    for module in (resolve_connections, post_to_connections, post_and_await_acknowledgement):
-        monkeypatch.setattr(module, "ManagementApi", lambda: sockets)
+    wired_tasks(lambda: sockets)
     monkeypatch.setattr("lambdas.clock.time.sleep", lambda seconds: None)
     return sockets
 

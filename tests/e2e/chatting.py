@@ -11,6 +11,8 @@ from local.client import Client, Frame
 from local.demo.stage import Stage
 
 PATIENCE_SECONDS = 60.0
+# Settings of the chat: long enough for what is done on a busy machine between two words, and short enough to wait for.
+CHAT = {"max_wait_seconds": 45, "idle_seconds": 45, "agent_away_seconds": 15}
 
 
 @dataclass

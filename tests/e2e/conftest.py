@@ -7,9 +7,7 @@ import pytest
 
 from local import stack
 from local.demo.stage import Stage
-
-# Long enough for what is done on a busy machine between two words of a chat, and short enough to wait for.
-CHAT = {"max_wait_seconds": 45, "idle_seconds": 45, "agent_away_seconds": 15}
+from tests.e2e.chatting import CHAT
 
 
 @pytest.fixture(scope="session")

@@ -11,8 +11,7 @@ import pytest
 from local.backend import Answer
 from local.demo.stage import Stage
 from local.runs import Run, Runs
-from tests.e2e.chatting import Person, await_empty_queue, texts, together
-from tests.e2e.conftest import CHAT
+from tests.e2e.chatting import CHAT, Person, await_empty_queue, texts, together
 
 ROUNDS = 100
 MESSAGES_A_SIDE = 50

@@ -14,6 +14,7 @@ import uuid
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
+from http import HTTPStatus
 from types import SimpleNamespace
 from typing import Any, ClassVar
 from urllib.parse import urlencode
@@ -21,8 +22,11 @@ from urllib.parse import urlencode
 import boto3
 import botocore.session
 import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from botocore.httpsession import URLLib3Session
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
@@ -34,6 +38,8 @@ from tests.statemachine.interpreter import Interpreter
 from tests.waiting import until
 
 _POLICY_VERSION = "2012-10-17"
+# One that is there, for API Gateway looks; none of its tokens is for us.
+_ISSUER = "https://accounts.google.com"
 
 # One function for all cases of Step Functions: it does what its payload says.
 TASK = """
@@ -287,6 +293,33 @@ class Cloud:
             )
         return WebSocketApi(self, api)
 
+    def http_api(self, function: str) -> "HttpApi":
+        """An API that calls this function: below `/by-role` for whoever signs, below `/by-token` for good JWTs."""
+        gateway = self.client("apigatewayv2")
+        api = gateway.create_api(Name=self.unique("api"), ProtocolType="HTTP")["ApiId"]
+        self._remove_at_end(gateway.delete_api, ApiId=api)
+        integration = gateway.create_integration(
+            ApiId=api, IntegrationType="AWS_PROXY", IntegrationUri=function, PayloadFormatVersion="2.0"
+        )
+        authorizer = gateway.create_authorizer(
+            ApiId=api,
+            Name="authorizer",
+            AuthorizerType="JWT",
+            IdentitySource=["$request.header.Authorization"],
+            JwtConfiguration={"Issuer": _ISSUER, "Audience": ["ringback-fidelity"]},
+        )
+        guards = {
+            "by-role": {"AuthorizationType": "AWS_IAM"},
+            "by-token": {"AuthorizationType": "JWT", "AuthorizerId": authorizer["AuthorizerId"]},
+        }
+        for name, guard in guards.items():
+            target = f"integrations/{integration['IntegrationId']}"
+            gateway.create_route(ApiId=api, RouteKey=f"ANY /{name}/{{rest+}}", Target=target, **guard)
+        gateway.create_stage(ApiId=api, StageName="$default", AutoDeploy=True)
+        source = f"arn:aws:execute-api:{self.region}:{function.split(':')[4]}:{api}/*"
+        self._let_invoke("apigateway.amazonaws.com", function, source)
+        return HttpApi(self, self.http_url(api))
+
     def _let_invoke(self, service: str, function: str, source: str) -> None:
         self.client("lambda").add_permission(
             FunctionName=function,
@@ -353,6 +386,9 @@ class Cloud:
 
     def management_url(self, api: str) -> str:
         return f"https://{api}.execute-api.{self.region}.amazonaws.com/test"
+
+    def http_url(self, api: str) -> str:
+        return f"https://{api}.execute-api.{self.region}.amazonaws.com"
 
 
 class Run:
@@ -434,6 +470,41 @@ class WebSocketApi:
         return code_of(self.management.post_to_connection, ConnectionId=connection_id, Data=data)
 
 
+class HttpApi:
+    """An HTTP API, and requests to it."""
+
+    def __init__(self, cloud: Cloud, url: str) -> None:
+        self.cloud = cloud
+        self.url = url
+
+    def await_deployment(self) -> "HttpApi":
+        """Until it is there, it finds nothing."""
+
+        def there() -> bool:
+            return bool(self.request("GET", "/by-role/x").status_code == HTTPStatus.FORBIDDEN)
+
+        until(there, "the deployment of the API", seconds=self.cloud.patience_seconds)
+        return self
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        *,
+        signed: bool = False,
+        headers: Mapping[str, str] | None = None,
+    ) -> Any:
+        """What one request is answered; its body is JSON."""
+        sent = {"Content-Type": "application/json", **(headers or {})}
+        request = AWSRequest(method=method, url=self.url + path, data=body, headers=sent)
+        if signed:
+            found = self.cloud._session.get_credentials()
+            assert found is not None
+            SigV4Auth(found, "execute-api", self.cloud.region).add_auth(request)
+        return URLLib3Session(timeout=30).send(request.prepare())
+
+
 class MotoCloud(Cloud):
     """moto, with our interpreter: functions run in this process, and no time passes but on the test's clock."""
 
@@ -490,6 +561,9 @@ class LocalCloud(Cloud):
 
     def management_url(self, api: str) -> str:
         return f"{self._endpoint}/_aws/execute-api/{api}/test"
+
+    def http_url(self, api: str) -> str:
+        return f"{self._endpoint}/_aws/execute-api/{api}"
 
 
 class AwsCloud(Cloud):

@@ -1,6 +1,8 @@
 """docs/fidelity.md says what the cases and their marks say, and what it links to is there."""
 
+import ast
 import importlib
+import inspect
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -40,6 +42,16 @@ def test_known_differences_are_those_that_cases_are_marked_with() -> None:
     listed = [(cells[0], where) for cells in rows(section("## Known differences")) for where in cells[1].split(", ")]
 
     assert sorted(listed) == sorted(marked)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_known_difference_is_one_assertion(module: str) -> None:
+    """Else it would pass as known whichever of them fails."""
+    for case in cases(module):
+        found = [mark for mark in getattr(case, "pytestmark", []) if mark.name == "differs"]
+        if any(issubclass(AssertionError, mark.args[2]) for mark in found):
+            body = ast.parse(inspect.getsource(case))
+            assert sum(isinstance(node, ast.Assert) for node in ast.walk(body)) == 1, case.__name__
 
 
 @pytest.mark.parametrize("module", MODULES)

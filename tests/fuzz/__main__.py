@@ -1,7 +1,8 @@
 """Fuzz everything for a while: `python -m tests.fuzz [--seconds N] [--seed N] [TARGET …]`.
 
-Findings go to `build/fuzz`, each with how to play it again: `python -m tests.fuzz --replay FILE`. One that is mended
-becomes a test at the lowest layer that could have caught it.
+Findings go to `build/fuzz`, each with how to play it again: `python -m tests.fuzz --replay FILE`. Those of `requests:`
+leave no file: their finding names a seed of Schemathesis, and `--seed` with its millions comes to it again. A finding
+that is mended becomes a test at the lowest layer that could have caught it, and a line in `tests.fuzz.PAST_FINDINGS`.
 """
 
 import argparse
@@ -102,7 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("targets", nargs="*", metavar="TARGET", help=f"all, or some of: {', '.join(TARGETS)}")
     parser.add_argument("--seconds", type=float, default=20, help="how long a target is fuzzed (20); parsers: half")
     parser.add_argument("--seed", type=int, default=1, help="what is tried first (1)")
-    parser.add_argument("--replay", type=Path, metavar="FILE", help="play a finding again, and nothing else")
+    parser.add_argument("--replay", type=Path, metavar="FILE", help="play a finding's file again, and nothing else")
     given = parser.parse_args(arguments)
     if given.replay:
         return subprocess.run(replay(given.replay), check=False).returncode  # noqa: S603 - our own modules
@@ -113,7 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if missing:
         _say(f"NOT FUZZED, for there is no atheris for this Python or machine: {', '.join(missing)}")
         targets = [target for target in targets if target not in missing]
-    outcomes = []
+    outcomes, started_at = [], time.time()
     with ThreadPoolExecutor(AT_ONCE) as pool:
         started = [pool.submit(run, target, seconds=given.seconds, seed=given.seed) for target in targets]
         for number, ended in enumerate(as_completed(started), start=1):
@@ -123,7 +124,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     found = [outcome for outcome in outcomes if outcome.found]
     for outcome in found:
         print(f"\n{outcome.target}\n{outcome.output[-3000:]}")
-    for file in sorted(FINDINGS.glob("*-*-*")) + sorted(FINDINGS.glob("*.json")) if found else []:
+    files = sorted(FINDINGS.glob("*-*-*")) + sorted(FINDINGS.glob("*.json"))
+    for file in (file for file in files if file.stat().st_mtime >= started_at):  # others are of earlier runs
         print(f"Again: python -m tests.fuzz --replay {file}")
     print(f"{len(outcomes) - len(found)} passed, {len(found)} failed")
     in_ci = "CI" in os.environ  # noqa: TID251 - a developer may have a machine without atheris, CI may not

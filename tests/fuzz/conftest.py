@@ -27,6 +27,8 @@ from tests.contract.conftest import (  # noqa: F401 - fixtures
 from tests.fuzz.mutation import SECRET
 
 EXAMPLES_A_ROUND = 50
+FEWEST = 20
+"""So many changed events are tried however slow the machine is: none would say nothing."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -91,9 +93,10 @@ class Fuzz:
             use(json.loads(json.dumps(event)))
         until = time.monotonic() + self._seconds
         seed = self._seed * 1_000_000
-        while time.monotonic() < until:
+        while time.monotonic() < until or self.tried < FEWEST:
             self._round(real, change, use, seed=seed, until=until)
             seed += 1
+        assert self.tried >= FEWEST
         print(f"{self._name}: {self.tried:,} events")
 
     def _round(
@@ -120,7 +123,7 @@ class Fuzz:
         @hypothesis.given(st.integers(0, len(real) - 1), st.randoms(use_true_random=False))
         def look(number: int, random: Random) -> None:
             event = json.loads(json.dumps(change(real[number], random)))  # as Lambda's events are
-            if not found and time.monotonic() >= until:
+            if not found and time.monotonic() >= until and self.tried >= FEWEST:
                 return  # not before: Hypothesis takes it for a whim if the same chance draws less
             self.tried += 1
             try:

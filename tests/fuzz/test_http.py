@@ -20,6 +20,9 @@ from tests.contract.test_http_api_conformance import url
 from tests.fuzz.conftest import Watched
 from tests.fuzz.mutation import SECRET
 
+FEWEST = 30
+"""So many requests are made however slow the machine is, in so many seconds more at most."""
+PATIENCE_SECONDS = 60
 __all__ = ["backend", "desk", "url"]  # fixtures
 
 
@@ -36,14 +39,14 @@ def look(
     until = time.monotonic() + pytestconfig.getoption("--fuzz-seconds")
     seed = pytestconfig.getoption("--fuzz-seed") * 1_000_000
     answers: Counter[int] = Counter()
-    while time.monotonic() < until:
+    while time.monotonic() < until + (PATIENCE_SECONDS if sum(answers.values()) < FEWEST else 0):
         report = conformance.examine(document(), where, token=token, now=now, examples=3, seed=seed, until=until)
         for (_, status), times in report.answers.items():
             answers[status] += times
         assert report.findings == [], f"seed {seed}"
         seed += 1
     assert {status for status in answers if status >= 500} == set()
-    assert answers, "the time was too short for a single request"
+    assert sum(answers.values()) >= FEWEST, "the time was too short"
     assert SECRET not in stage.written()
     print(f"{sum(answers.values()):,} requests: {dict(sorted(answers.items()))}")
 

@@ -36,13 +36,11 @@
 #define MESSAGE(r)       ((r) % 2)
 #define IS_ACKED(r)      ((CLIENT_ACKS >> MESSAGE(r)) & 1)
 #define BIT(c)           (1 << (c))
-#define FUNCTIONS        (2 * RUNS)
-#define NOBODY           FUNCTIONS  /* a slot that is always empty */
-#ifdef BUG_STALE_BEFORE_IT_WAS_TRIED
-#define OR_STALE_SINCE(c)
-#else
-#define OR_STALE_SINCE(c) || !(staleArg[k] & BIT(c))
+#ifndef SLOTS
+#define SLOTS 1         /* functions that a run can have at a time; 2: one can outlive its state while the next one runs */
 #endif
+#define FUNCTIONS        (SLOTS * RUNS)
+#define NOBODY           FUNCTIONS  /* a slot that is always empty */
 
 mtype = { NEVER, HANDSHAKE, OPEN, HALF_OPEN, CLOSED };                          /* a socket */
 mtype = { UNBORN, TO_RESOLVE, RESOLVING, POSTING, WAITING,   /* a run */
@@ -73,19 +71,16 @@ byte came[RUNS];           /* … or with these connections */
 byte attempt[RUNS];
 bool unacknowledged[RUNS];
 byte youngThen[RUNS];      /* as it was at triedAt: connections that were young, */
-byte begunThen[RUNS];      /* … whose connected_at was before */
-byte staleThen[RUNS];      /* … that were stale already */
+byte staleThen[RUNS];      /* others that were stale already, and still are */
 byte current[RUNS] = NOBODY;  /* the function whose answer the run hears */
-mtype answer[RUNS];
 bool expired;              /* the messages' life is over */
 /* Dead letter queue: letters of run 0 and run 1 */
 byte letters[RUNS];
-/* What functions hold in memory; two slots for each run, so that one can outlive its state while the next one runs. */
+/* What functions hold in memory. */
 mtype job[FUNCTIONS + 1] = NONE;
 byte mine[FUNCTIONS];      /* its entry */
 byte with[FUNCTIONS];      /* the connections it was handed */
 byte youngArg[FUNCTIONS];
-byte begunArg[FUNCTIONS];
 byte staleArg[FUNCTIONS];
 bool unackArg[FUNCTIONS];
 bool lastArg[FUNCTIONS];   /* no attempt is left */
@@ -105,6 +100,7 @@ byte leaving;              /* connections that will close some time */
 byte met[RUNS];            /* young connections that answered the run 410 */
 byte tried[RUNS];          /* open connections that the run has posted to, in truth */
 bool cut;                  /* the function died after it had kept an acknowledgement: then a timeout finds it */
+bool forgotten;            /* an acknowledgement that a planted bug does not keep */
 bool handled[2];           /* the client has handled this message */
 byte counted[RUNS];        /* completions that were taken for a delivery */
 
@@ -114,8 +110,10 @@ inline newToken(r) {
   d_step {
     token[r] = parked[r];
     if :: awaiting[r] > token[r] -> token[r] = awaiting[r] :: else fi;
-    if :: mine[2 * r] > token[r] -> token[r] = mine[2 * r] :: else fi;
-    if :: mine[2 * r + 1] > token[r] -> token[r] = mine[2 * r + 1] :: else fi;
+    if :: mine[SLOTS * r] > token[r] -> token[r] = mine[SLOTS * r] :: else fi;
+#if SLOTS > 1
+    if :: mine[SLOTS * r + 1] > token[r] -> token[r] = mine[SLOTS * r + 1] :: else fi;
+#endif
     if :: seenByWake[r] > token[r] -> token[r] = seenByWake[r] :: else fi;
     if :: seenByAck[r] > token[r] -> token[r] = seenByAck[r] :: else fi;
     if :: seenByAck[RUNS + r] > token[r] -> token[r] = seenByAck[RUNS + r] :: else fi;
@@ -123,22 +121,17 @@ inline newToken(r) {
   }
 }
 
-#ifdef NO_OUTLIVING
-#define HAS_ROOM(r) (job[2 * (r)] == NONE)
-#else
-#define HAS_ROOM(r) (job[2 * (r)] == NONE || job[2 * (r) + 1] == NONE)
-#endif
+#define HAS_ROOM(r) (job[SLOTS * (r)] == NONE || job[SLOTS * (r) + SLOTS - 1] == NONE)
 
 /* The state calls its function. */
 inline invoke(r, what) {
   d_step {
-    current[r] = (job[2 * r] == NONE -> 2 * r : 2 * r + 1);
-    answer[r] = 0;
+    current[r] = (job[SLOTS * r] == NONE -> SLOTS * r : SLOTS * r + 1);
     mine[current[r]] = token[r];
     with[current[r]] = held[r];
     if
     :: what == PARK ->
-       youngArg[current[r]] = youngThen[r]; begunArg[current[r]] = begunThen[r]; staleArg[current[r]] = staleThen[r];
+       youngArg[current[r]] = youngThen[r]; staleArg[current[r]] = staleThen[r];
        unackArg[current[r]] = unacknowledged[r];
        lastArg[current[r]] = (expired || (MAX_ATTEMPTS && attempt[r] >= MAX_ATTEMPTS))
     :: else
@@ -150,31 +143,32 @@ inline invoke(r, what) {
 /* Whether a connection is of age is decided when somebody asks: it may be, as soon as its handshake has ended. */
 inline age(c) {
   if
+#ifndef STAYS_YOUNG
   :: (young & BIT(c)) && socket[c] != HANDSHAKE -> young = young & ~BIT(c)
+#endif
   :: true
   fi
 }
 
-/* State.EnteredTime, and what the recheck will ask of it: of those tried, which were young; of the others, whose
-   connected_at was before, and which were stale already. */
+/* State.EnteredTime, and what the recheck will ask of it: of those tried, which were young; of the others, which were
+   stale already. */
 inline enter(r) {
   if :: held[r] & 1 -> age(0) :: else fi;
   if :: held[r] & 2 -> age(1) :: else fi;
   d_step {
     youngThen[r] = young & held[r];
-    staleThen[r] = stale & ~held[r];
-    begunThen[r] = ((socket[0] != NEVER -> 1 : 0) | (socket[1] != NEVER -> 2 : 0)) & ~held[r]
+    staleThen[r] = stale & ~held[r]
   }
 }
 
 inline count(r) { if :: attempt[r] < MAX_ATTEMPTS -> attempt[r]++ :: else fi }
 
-inline leave(r) { d_step { token[r] = 0; current[r] = NOBODY; answer[r] = 0 } }
+inline leave(r) { d_step { token[r] = 0; current[r] = NOBODY } }
 
 /* SendTaskSuccess: a token is completed once, and only while its state waits. */
 inline succeed(whose, which, connections, isLate, went) {
   d_step {
-    went = (token[whose] == which);
+    went = (token[whose] == which); printf("run %d: is to go on, and does: %d\n", whose, went);
     if
     :: went -> token[whose] = 0; came[whose] = connections; cameLate[whose] = isLate
     :: else
@@ -185,6 +179,11 @@ inline succeed(whose, which, connections, isLate, went) {
 #define ENDED(r) \
   (state[r] == DELIVERED || state[r] == ACKNOWLEDGED || state[r] == CANCELLED || state[r] == DEAD || state[r] == UNBORN)
 #define FAULT faults > 0 -> faults--
+#ifdef STEADY
+#define ELSEWHERE false      /* only a run's own functions, and the client's, fail */
+#else
+#define ELSEWHERE FAULT
+#endif
 
 /* ---- One execution of statemachines/delivery.asl.json. ------------------------------------------------------------ */
 /* What nobody will ask for any more is forgotten, which keeps the states few. */
@@ -192,7 +191,7 @@ inline ends(r, how) {
   d_step {
     leave(r); state[r] = how;
     held[r] = 0; came[r] = 0; cameLate[r] = false; unacknowledged[r] = false; attempt[r] = 0;
-    youngThen[r] = 0; begunThen[r] = 0; staleThen[r] = 0; met[r] = 0; tried[r] = 0
+    youngThen[r] = 0; staleThen[r] = 0; met[r] = 0; tried[r] = 0
   }
 }
 
@@ -216,9 +215,40 @@ inline toWait(r) {
 
 /* The machine takes what it has handed over for tried: who is there, and was not heard of, is tried again after the
    backoff, which is short then. */
-inline timedOut(r) { tried[r] = tried[r] | held[r]; unacknowledged[r] = true; toWait(r) }
+inline assume(r) {
+  if :: (held[r] & 1) && socket[0] != CLOSED -> tried[r] = tried[r] | 1 :: else fi;
+  if :: (held[r] & 2) && socket[1] != CLOSED -> tried[r] = tried[r] | 2 :: else fi
+}
 
-#define IS_LOST(r) (faults > 0 && answer[r] == 0 && current[r] != NOBODY && job[current[r]] != NONE)
+inline timedOut(r) { assume(r); unacknowledged[r] = true; toWait(r) }
+
+#define IS_LOST(r) (faults > 0 && current[r] != NOBODY && job[current[r]] != NONE)
+
+/* Retry. */
+inline again(r) {
+  if
+  :: state[r] == RESOLVING -> invoke(r, RESOLVE)
+  :: state[r] == POSTING -> if :: IS_ACKED(r) -> newToken(r) :: else fi; invoke(r, POST)
+  :: state[r] == WAITING -> newToken(r); invoke(r, PARK)
+  fi
+}
+
+/* The machine goes where the function's answer sends it. That is one step with the function's last request: between
+   the two nobody can tell. */
+inline hear(r, what) {
+  current[r] = NOBODY;
+  if
+  :: what == HOPELESS && (state[r] == RESOLVING || POSTS(r) || WAITS(r)) -> leave(r); state[r] = LETTER
+  :: what == DONE && state[r] == RESOLVING -> toPost(r)
+  :: what == DONE && state[r] == POSTING && !IS_ACKED(r) -> ends(r, DELIVERED)
+  :: what == GONE && (state[r] == RESOLVING || POSTS(r)) -> toWait(r)
+  :: what == FAILED && (state[r] == RESOLVING || POSTS(r) || WAITS(r)) -> again(r)
+  /* … or has done so too often. */
+  :: what == FAILED && (state[r] == RESOLVING || WAITS(r)) -> leave(r); state[r] = TO_RESOLVE
+  :: what == FAILED && POSTS(r) -> assume(r); toWait(r)
+  :: else                                                                     /* its token says what happens */
+  fi
+}
 
 active [RUNS] proctype Run() {
   byte r = _pid;
@@ -230,32 +260,15 @@ active [RUNS] proctype Run() {
 end:
   do
   :: atomic { state[r] == TO_RESOLVE && HAS_ROOM(r) -> toResolve(r) }
-  :: atomic { state[r] == RESOLVING && answer[r] == DONE && HAS_ROOM(r) -> toPost(r) }
-  :: atomic { state[r] == RESOLVING && answer[r] == GONE && HAS_ROOM(r) -> toWait(r) }
-  :: atomic { state[r] == RESOLVING && answer[r] == HOPELESS -> leave(r); state[r] = LETTER }
-
-  :: atomic { state[r] == POSTING && !IS_ACKED(r) && answer[r] == DONE -> ends(r, DELIVERED) }
   :: atomic { state[r] == POSTING && IS_ACKED(r) && token[r] == 0 -> ends(r, ACKNOWLEDGED) }
-  :: atomic { POSTS(r) && answer[r] == GONE && HAS_ROOM(r) -> toWait(r) }
-  :: atomic { POSTS(r) && answer[r] == HOPELESS -> leave(r); state[r] = LETTER }
-
   :: atomic { state[r] == WAITING && token[r] == 0 && cameLate[r] -> ends(r, ACKNOWLEDGED) }
   :: atomic { state[r] == WAITING && token[r] == 0 && !cameLate[r] && HAS_ROOM(r) ->
        held[r] = came[r]; came[r] = 0; count(r); toPost(r) }
-  :: atomic { WAITS(r) && answer[r] == HOPELESS -> leave(r); state[r] = LETTER }
 
-  /* A function failed, or Step Functions has lost sight of one that lives on: Retry calls it again, with a new token. */
-  :: atomic { HAS_ROOM(r) && (state[r] == RESOLVING || POSTS(r) || WAITS(r)) && (answer[r] == FAILED || IS_LOST(r)) ->
-       if :: answer[r] != FAILED -> faults-- :: else fi;
-       if
-       :: state[r] == RESOLVING -> invoke(r, RESOLVE)
-       :: state[r] == POSTING && !IS_ACKED(r) -> invoke(r, POST)
-       :: state[r] == POSTING && IS_ACKED(r) -> newToken(r); invoke(r, POST)
-       :: state[r] == WAITING -> newToken(r); invoke(r, PARK)
-       fi }
-  /* … or has done so too often. */
-  :: atomic { answer[r] == FAILED && (state[r] == RESOLVING || WAITS(r)) -> leave(r); state[r] = TO_RESOLVE }
-  :: atomic { answer[r] == FAILED && POSTS(r) && HAS_ROOM(r) -> tried[r] = tried[r] | held[r]; toWait(r) }
+  /* Step Functions has lost sight of a function that lives on: Retry calls it again, with a new token. */
+#if SLOTS > 1
+  :: atomic { HAS_ROOM(r) && (state[r] == RESOLVING || POSTS(r) || WAITS(r)) && IS_LOST(r) -> faults--; again(r) }
+#endif
 
   /* A token's time is up while other things are going on; when nothing is, see Time. */
   :: atomic { timeouts > 0 && WAITS(r) && HAS_ROOM(r) -> timeouts--; toResolve(r) }
@@ -269,13 +282,8 @@ end:
 
 /* ---- The functions that a run calls. ------------------------------------------------------------------------------- */
 
-/* A function returns; nobody hears one that has outlived its state. */
-inline returns(what) {
-  if :: current[r] == k -> answer[r] = what :: else fi;
-  job[k] = NONE; mine[k] = 0; with[k] = 0; youngArg[k] = 0; begunArg[k] = 0; staleArg[k] = 0;
-  unackArg[k] = false; lastArg[k] = false;
-  todo = 0; gone = 0; missed = 0; went = false; posted = false; failed = false
-}
+/* A function returns. */
+inline returns(what) { reply = what; goto ending }
 
 /* The client has the frame. It handles each id once, and acknowledges every time. */
 inline receive(c) {
@@ -301,6 +309,7 @@ inline postTo(c) {
   fi;
   if
   :: /* code: post sockets.post */
+     printf("run %d: posts to connection %d, whose socket is %e\n", r, c, socket[c]);
      if
      :: socket[c] == OPEN -> posted = true; receive(c)
      :: socket[c] == HALF_OPEN -> posted = true
@@ -311,7 +320,7 @@ inline postTo(c) {
      fi
   :: FAULT; failed = true                                                     /* 429, 5xx */
   :: socket[c] == OPEN && FAULT; failed = true; receive(c)                    /* taken, and the answer lost */
-  :: FAULT; returns(FAILED); goto end_idle
+  :: FAULT; returns(FAILED)
   fi
 }
 
@@ -323,7 +332,24 @@ inline forget(c) {
   fi
 }
 
-inline remove(which) { d_step { rows = rows & ~BIT(which); stale = stale & ~BIT(which) } }
+inline remove(which) { rows = rows & ~BIT(which); unmark(which); printf("connection %d: its row is deleted\n", which) }
+
+/* It is stale no more; if it becomes so again, that is new to everybody. */
+inline unmark(which) {
+  d_step {
+    stale = stale & ~BIT(which);
+    staleThen[0] = staleThen[0] & stale; staleArg[0] = staleArg[0] & stale;
+#if RUNS > 1
+    staleThen[1] = staleThen[1] & stale; staleArg[SLOTS] = staleArg[SLOTS] & stale;
+#endif
+#if RUNS > 2
+    staleThen[2] = staleThen[2] & stale; staleArg[2 * SLOTS] = staleArg[2 * SLOTS] & stale;
+#endif
+#if SLOTS > 1
+    staleArg[1] = staleArg[1] & stale;
+#endif
+  }
+}
 
 /* The callback is written only if no later state of the run has written it: who comes late must not hide the later one. */
 inline storeCallback() {
@@ -331,26 +357,27 @@ inline storeCallback() {
   :: /* code: park_for_reconnect callbacks.park_for_reconnect */
      if
 #ifndef BUG_ENTRY_NOT_COMPARED
-     :: parked[r] > mine[k] -> assert(current[r] != k); returns(DONE); goto end_idle
+     :: parked[r] > mine[k] -> assert(current[r] != k); returns(DONE)
 #endif
-     :: else -> parked[r] = mine[k]
+     :: else -> parked[r] = mine[k]; printf("run %d: its wait is stored\n", r)
      fi
-  :: FAULT; returns(FAILED); goto end_idle
+  :: FAULT; returns(FAILED)
   fi
 }
 
 /* Of the connections that are there now, those that the last attempt may have gone past. */
+#define IS_STALE(c) (staleArg[k] & BIT(c))                               /* it was so at triedAt */
 #define IS_MISSED(c) ((rows & BIT(c)) && ((with[k] & BIT(c)) \
-  -> ((youngArg[k] & BIT(c)) && !(stale & BIT(c))) \
-  : (!(stale & BIT(c)) || !(begunArg[k] & BIT(c)) OR_STALE_SINCE(c))))
+  -> ((youngArg[k] & BIT(c)) && !(stale & BIT(c))) : !IS_STALE(c)))
 
 inline recheck() {
   if
   :: /* code: park_for_reconnect connections.of_recipient */
+     printf("run %d: reads the connections again: %d\n", r, rows);
      if :: IS_MISSED(0) -> missed = missed | 1 :: else fi;
      if :: IS_MISSED(1) -> missed = missed | 2 :: else fi;
      todo = (unackArg[k] -> with[k] & rows : 0)
-  :: FAULT; returns(FAILED); goto end_idle
+  :: FAULT; returns(FAILED)
   fi
 }
 
@@ -365,11 +392,12 @@ inline mark(c) {
 
 active [FUNCTIONS] proctype Function() {
   byte k = _pid - RUNS;
-  byte r = k / 2;
+  byte r = k / SLOTS;
   byte todo;               /* connections still to post to, or to mark */
   byte gone;               /* connections to forget */
   byte missed;             /* connections to go on with */
   bool went, posted, failed;
+  mtype reply;
 
 end_idle:
   if
@@ -378,13 +406,14 @@ end_idle:
        :: expired -> returns(HOPELESS)
        :: !expired ->
           /* code: resolve connections.of_recipient */
+          printf("run %d: resolves: %d\n", r, rows);
           if :: current[r] == k -> held[r] = rows :: else fi;
           if :: rows -> returns(DONE) :: else -> returns(GONE) fi
        :: FAULT; returns(FAILED)
        fi;
        goto end_idle }
 
-  :: atomic { job[k] == POST && expired -> returns(HOPELESS); goto end_idle }
+  :: atomic { job[k] == POST && expired -> returns(HOPELESS) }
   :: atomic { job[k] == POST && !IS_ACKED(r) && !expired -> todo = with[k]; goto post }
   :: atomic { job[k] == POST && IS_ACKED(r) && !expired ->
        todo = with[k];
@@ -392,11 +421,11 @@ end_idle:
        :: /* code: awaiting_acknowledgement callbacks.park_for_acknowledgement */
           if
 #ifndef BUG_ENTRY_NOT_COMPARED
-          :: awaiting[r] > mine[k] -> assert(current[r] != k); returns(FAILED); goto end_idle     /* Superseded */
+          :: awaiting[r] > mine[k] -> assert(current[r] != k); returns(FAILED)     /* Superseded */
 #endif
           :: else -> awaiting[r] = mine[k]
           fi
-       :: FAULT; returns(FAILED); goto end_idle
+       :: FAULT; returns(FAILED)
        fi;
        goto post }
 
@@ -417,6 +446,7 @@ post: /* To all connections that were handed over, in any order. There is one ro
   :: atomic { todo == 0 && gone == 0 && (posted || !IS_ACKED(r)) ->
        if
        :: posted -> returns(DONE)
+       :: posted && FAULT; returns(FAILED)
        :: !posted && failed -> returns(FAILED)
        :: else -> returns(GONE)
        fi;
@@ -439,15 +469,15 @@ look:
        /* code: park_for_reconnect callbacks.kept_acknowledgement */
        if
        :: late[r] -> goto take
-       :: !late[r] && lastArg[k] -> returns(HOPELESS); goto end_idle
+       :: !late[r] && lastArg[k] -> returns(HOPELESS)
        :: !late[r] && !lastArg[k] -> skip
-       :: FAULT; returns(FAILED); goto end_idle
+       :: FAULT; returns(FAILED)
        fi }
-  :: atomic { !IS_ACKED(r) && lastArg[k] -> returns(HOPELESS); goto end_idle }
+  :: atomic { !IS_ACKED(r) && lastArg[k] -> returns(HOPELESS) }
   :: atomic { !IS_ACKED(r) && !lastArg[k] -> skip }
   fi;
 #ifdef BUG_NO_RECHECK
-  atomic { returns(DONE); goto end_idle };
+  atomic { returns(DONE) };
 #endif
 #ifndef BUG_RECHECK_BEFORE_WRITE
   atomic { recheck() };
@@ -457,14 +487,14 @@ look:
   :: atomic { todo & 2 -> mark(1) }
   :: atomic { todo == 0 && missed && token[r] == mine[k] -> goto go_on }
   :: atomic { todo == 0 && missed && token[r] != mine[k] -> goto unpark }        /* it is closed for good: told so */
-  :: atomic { todo == 0 && !missed -> returns(DONE); goto end_idle }
+  :: atomic { todo == 0 && !missed -> returns(DONE) }
   od;
 
 go_on:
   atomic {
     if
     :: /* code: park_for_reconnect tokens.succeed */ succeed(r, mine[k], missed, false, went)
-    :: FAULT; returns(FAILED); goto end_idle
+    :: FAULT; returns(FAILED)
     fi };
   goto unpark;
 
@@ -473,7 +503,7 @@ take: /* the late acknowledgement */
     if
     :: /* code: park_for_reconnect tokens.succeed */ succeed(r, mine[k], 0, true, went);
        if :: went -> counted[r]++ :: else fi
-    :: FAULT; returns(FAILED); goto end_idle
+    :: FAULT; returns(FAILED)
     fi };
 
 unpark:
@@ -483,7 +513,16 @@ unpark:
        if :: parked[r] == mine[k] -> parked[r] = 0 :: else fi
     :: FAULT
     fi;
-    returns(DONE); goto end_idle }
+    returns(DONE) }
+
+  /* Nobody hears one that has outlived its state. */
+  atomic {
+    false;                                                                    /* in the middle, or it were two steps */
+ending:
+    job[k] = NONE; mine[k] = 0; with[k] = 0; youngArg[k] = 0; staleArg[k] = 0; unackArg[k] = false; lastArg[k] = false;
+    todo = 0; gone = 0; missed = 0; went = false; posted = false; failed = false;
+    if :: current[r] == k -> hear(r, reply) :: else fi;
+    reply = 0; goto end_idle }
 }
 
 /* ---- The client's acknowledgements. One function for each connection. ---------------------------------------------- */
@@ -549,7 +588,7 @@ each:
        goto next }
   :: atomic { !went ->
 #ifdef BUG_LATE_ACKNOWLEDGEMENT_NOT_KEPT
-       skip
+       forgotten = true
 #else
        if
        :: /* code: _complete_late callbacks.keep_acknowledgement */ late[r] = true
@@ -583,7 +622,7 @@ next:
 active_again: /* or not: a first attempt that was acknowledged in time needs no mark */
   atomic {
     if
-    :: /* code: acknowledge connections.mark_active */ stale = stale & ~BIT(c)
+    :: /* code: acknowledge connections.mark_active */ unmark(c)
     :: true
     fi;
     forgetSeen(); goto end_idle }
@@ -604,13 +643,13 @@ inline wakeUp(r) {
   :: (called & BIT(r)) == 0 ->
      if
      :: /* code: wake tokens.succeed */ succeed(r, seenByWake[r], batch, false, went); called = called | BIT(r)
-     :: FAULT; forgetWoken(); goto end_idle                                   /* the stream brings the records again */
+     :: ELSEWHERE; forgetWoken(); goto end_idle                                   /* the stream brings the records again */
      fi
   :: called & BIT(r) ->
      if
      :: /* code: wake callbacks.remove_reconnect */
         if :: parked[r] == seenByWake[r] -> parked[r] = 0 :: else fi
-     :: FAULT
+     :: ELSEWHERE
      fi;
      seenByWake[r] = 0
   fi;
@@ -629,8 +668,8 @@ end_idle:
     if
     :: /* code: wake callbacks.waiting_for_reconnect */
        do :: r < RUNS -> seenByWake[r] = parked[r]; r++ :: else -> break od;
-       r = 0
-    :: FAULT; forgetWoken(); goto end_idle
+       r = 0; printf("wake: has read who waits: %d %d\n", parked[0], parked[RUNS > 1])
+    :: ELSEWHERE; forgetWoken(); goto end_idle
     fi };
   do /* the runs are woken at once, by a thread each */
   :: atomic { seenByWake[0] -> wakeUp(0) }
@@ -650,6 +689,19 @@ end_idle:
 }
 
 /* ---- $connect and $disconnect. ------------------------------------------------------------------------------------ */
+inline closes(c) {
+  d_step {
+    socket[c] = CLOSED; printf("connection %d: closes\n", c);
+    tried[0] = tried[0] & ~BIT(c);                                            /* nobody will ask */
+#if RUNS > 1
+    tried[1] = tried[1] & ~BIT(c);
+#endif
+#if RUNS > 2
+    tried[2] = tried[2] & ~BIT(c);
+#endif
+  }
+}
+
 inline refuse() { socket[c] = CLOSED; others = 0; goto end_idle }
 
 active [2] proctype Connect() {
@@ -661,7 +713,7 @@ end_idle:
     begun = begun | BIT(c);
     if
     :: /* code: admit connections.of_user */ others = (LIMIT == 1 -> rows & ~BIT(c) : 0)
-    :: FAULT; refuse()
+    :: ELSEWHERE; refuse()
     fi
 #if LIMIT == 1
     };
@@ -670,29 +722,30 @@ end_idle:
     ;
 #endif
     if
-    :: /* code: admit connections.put */ rows = rows | BIT(c); records = records | BIT(c)
-    :: FAULT; refuse()
+    :: /* code: admit connections.put */ rows = rows | BIT(c); records = records | BIT(c);
+       printf("connection %d: is stored\n", c)
+    :: ELSEWHERE; refuse()
     fi };
 #if LIMIT == 1
   if
   :: atomic { others ->
        if
        :: /* code: _evict sockets.post */ true                                /* "do not come back" */
-       :: FAULT; refuse()
+       :: ELSEWHERE; refuse()
        fi };
      atomic {
        if
        :: /* code: end sockets.close */
           if
-          :: socket[1 - c] == OPEN || socket[1 - c] == HALF_OPEN -> socket[1 - c] = CLOSED; disconnects[1 - c]++
+          :: socket[1 - c] == OPEN || socket[1 - c] == HALF_OPEN -> closes(1 - c); disconnects[1 - c]++
           :: else -> if :: young & others -> others = 0 :: else fi
           fi
-       :: FAULT; refuse()
+       :: ELSEWHERE; refuse()
        fi };
      atomic {
        if
        :: others -> /* code: end connections.delete */ remove(1 - c)
-       :: others && FAULT; refuse()
+       :: others && ELSEWHERE; refuse()
        :: others == 0
        fi }
   :: atomic { others == 0 -> skip }
@@ -701,14 +754,14 @@ end_idle:
   atomic {
     others = 0;
     if
-    :: socket[c] = OPEN
+    :: socket[c] = OPEN; printf("connection %d: is open\n", c)
 #ifndef THE_LAST_STAYS
     :: socket[c] = OPEN; leaving = leaving | BIT(c)
 #endif
 #ifdef HALF_OPENS
     :: socket[c] = HALF_OPEN; leaving = leaving | BIT(c)                      /* it dies without a word, then goes */
 #endif
-    :: FAULT; refuse()                                                        /* its answer was lost: a row without socket */
+    :: ELSEWHERE; refuse()                                                        /* its answer was lost: a row without socket */
     fi;
     goto end_idle }
 }
@@ -720,7 +773,7 @@ inline leaves(c) {
 #else
   :: /* code: disconnect connections.delete */ remove(c)
 #endif
-  :: FAULT                                                                    /* or it is lost */
+  :: ELSEWHERE                                                                    /* or it is lost */
   fi
 }
 
@@ -734,7 +787,7 @@ end_idle:
 
 /* ---- The person, and whoever cancels. -------------------------------------------------------------------------------- */
 inline goes(c) {
-  socket[c] = CLOSED;
+  closes(c);
   if
   :: disconnects[c] = 1
   :: repeats > 0 -> repeats--; disconnects[c] = 2
@@ -806,7 +859,7 @@ end_idle:
 inline check(r) {
   if
   :: state[r] == WAITING && token[r] ->
-     assert(!late[r] || cut);                                                      /* a late acknowledgement was overlooked */
+     assert((!late[r] && !forgotten) || cut);                                                      /* a late acknowledgement was overlooked */
      assert(socket[0] != OPEN || (tried[r] & 1));                             /* a connection was overlooked */
      assert(socket[1] != OPEN || (tried[r] & 2))
   :: state[r] == POSTING && token[r] ->
@@ -837,7 +890,7 @@ active proctype Time() {
   byte r;
 end_idle:
   do
-  :: atomic { timeout ->
+  :: atomic { timeout -> printf("nothing goes on any more\n");
        r = 0;
        do :: r < RUNS -> check(r); r++ :: else -> break od;
        r = 0;

@@ -9,7 +9,7 @@ from typing import Any
 from local import deployment
 from local.demo.stage import Stage
 from local.installation import Clients, Installation
-from local.stack import Stack
+from local.stack import Stack, settings_of
 
 NEXT_VERSION = (sys.executable, "-m", "tests.operations.next_version")
 HALF_OF_NEXT_VERSION = (*NEXT_VERSION, "failing")
@@ -41,9 +41,8 @@ class Operated:
         Raises:
             DeploymentFailed
         """
-        keys = self.stack.keys
-        own = {"token": keys.stage_settings(), "http_api": keys.http_api_settings(), "chat": keys.chat_settings()}
-        deployment.deploy(self.stack.cloud, {**own, **settings}, report=print, app=app)
+        all_settings = settings_of(self.stack.keys, stage=settings)
+        deployment.deploy(self.stack.cloud, all_settings, report=print, app=app)
 
     def deploy_first_version(self) -> None:
         """Go back to what was there at first."""
@@ -51,9 +50,7 @@ class Operated:
 
     def resources(self, stack_name: str = deployment.STACKS[0]) -> dict[str, str]:
         """The stack's resources: physical ids by logical ids."""
-        pages = self.clients.cloudformation.get_paginator("list_stack_resources").paginate(StackName=stack_name)
         return {
             each["LogicalResourceId"]: each.get("PhysicalResourceId", "")
-            for page in pages
-            for each in page["StackResourceSummaries"]
+            for each in self.clients.stack_resources(stack_name)
         }

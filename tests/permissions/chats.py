@@ -107,6 +107,13 @@ def leaves(play: Play) -> None:
             _phase(play, chat, "Active")
 
 
+@scene("NoticePresence is told of an agent who has gone again")
+def gone_again(play: Play) -> None:
+    """It fails if it cannot note or show something; on screens, others' chats could stand in for what it shows."""
+    detail = {"user": play.user(), "context": "desk", "contextId": "chat"}
+    play.invoke("Chat/NoticePresence", {"detail-type": "ringback.connection.opened", "detail": detail})
+
+
 @scene("SettleOverdue: a chat that nobody accepts")
 def settled(play: Play) -> None:
     """When its time is over."""

@@ -13,6 +13,10 @@ from local.installation import Clients
 from tests.infrastructure.synthesis import Synthesis
 from tests.permissions.calls import Call
 
+_UNDERSTOOD = {"Sid", "Effect", "Action", "Resource"}
+# A document has to have a statement.
+_NOTHING = {"Effect": "Deny", "Action": "none:None", "Resource": "*"}
+
 
 class Permission(NamedTuple):
     """One action on one resource, of one role.
@@ -47,16 +51,25 @@ class Deployed:
     @cached_property
     def names(self) -> dict[str, str]:
         """The physical id of each resource by the path of its construct."""
-        found: dict[str, str] = {}
+        return {
+            prefix + path: resource["PhysicalResourceId"]
+            for prefix, synthesis in self._syntheses()
+            for resource in self._clients.stack_resources(synthesis.stack)
+            if (path := synthesis.paths.get(resource["LogicalResourceId"]))
+        }
+
+    @cached_property
+    def made_roles(self) -> set[str]:
+        """The paths of all roles that the templates make."""
+        return {
+            prefix + role.path
+            for prefix, synthesis in self._syntheses()
+            for role in synthesis.of_type("AWS::IAM::Role")
+        }
+
+    def _syntheses(self) -> Iterator[tuple[str, Synthesis]]:
         for stack in STACKS:
-            pages = self._clients.cloudformation.get_paginator("list_stack_resources").paginate(StackName=stack)
-            paths = Synthesis(stack, self._directory / "cdk.out").paths
-            prefix = "Chat/" if stack.endswith("-Chat") else ""
-            for page in pages:
-                for resource in page["StackResourceSummaries"]:
-                    if path := paths.get(resource["LogicalResourceId"]):
-                        found[prefix + path] = resource["PhysicalResourceId"]
-        return found
+            yield "Chat/" if stack.endswith("-Chat") else "", Synthesis(stack, self._directory / "cdk.out")
 
     @cached_property
     def roles(self) -> dict[str, str]:
@@ -76,9 +89,7 @@ class Deployed:
                 Permission(path, action, resource, name)
                 for path, name in self.roles.items()
                 for document in self._documents(name).values()
-                for statement in document["Statement"]
-                for action in _listed(statement["Action"])
-                for resource in _listed(statement["Resource"])
+                for action, resource in pairs(document)
             }
         )
 
@@ -109,14 +120,26 @@ def without(document: Any, permission: Permission) -> dict[str, Any]:
     """A policy without this one action on this one resource; everything else in it stays."""
     statements = [
         {"Effect": "Allow", "Action": action, "Resource": resource}
-        for statement in document["Statement"]
-        for action in _listed(statement["Action"])
-        for resource in _listed(statement["Resource"])
+        for action, resource in pairs(document)
         if (action, resource) != (permission.action, permission.pattern)
     ]
-    # A document has to have a statement.
-    nothing = {"Effect": "Deny", "Action": "none:None", "Resource": "*"}
-    return {"Version": "2012-10-17", "Statement": statements or [nothing]}
+    return {"Version": "2012-10-17", "Statement": statements or [_NOTHING]}
+
+
+def pairs(document: Any) -> Iterator[tuple[str, str]]:
+    """Every action on every resource that a policy allows.
+
+    Raises:
+        AssertionError: it says more than that, and what a role may do would be told wrongly.
+    """
+    for statement in document["Statement"]:
+        if statement == _NOTHING:
+            continue
+        assert statement["Effect"] == "Allow", statement
+        assert set(statement) <= _UNDERSTOOD, statement
+        for action in _listed(statement["Action"]):
+            for resource in _listed(statement["Resource"]):
+                yield action, resource
 
 
 def _listed(value: Any) -> list[Any]:

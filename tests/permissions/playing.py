@@ -20,7 +20,7 @@ T = TypeVar("T")
 PATIENCE_SECONDS = 20.0
 # What does not come within so long after a call was denied does not come; longer where it takes longer by itself.
 GRACE_SECONDS = 0.6
-_POLL_SECONDS = 0.02
+_POLL_SECONDS = 0.05
 _LOOK_SECONDS = 0.1
 _A_MINUTE = 60
 
@@ -63,7 +63,7 @@ class Play:
             raise BrokenError(f"not so: {what}")
 
     def until(self, look: Callable[[], T | None], what: str, *, seconds: float = PATIENCE_SECONDS) -> T:
-        """Wait for something; not for long once what is missing was."""
+        """Wait for something; not for long once what is missing was denied: what then comes later does not count."""
         begun = looked = time.monotonic()
         while True:
             if (found := look()) is not None:

@@ -1,6 +1,11 @@
-"""Which scenes use which permission, and what becomes of them without it."""
+"""Which scenes use which permission, and what becomes of them without it.
+
+That is, of the roles of the local stage, and of their own policies; `tables` names what other stages add. The policies
+of resources (queues, topics, buckets, keys, and who may invoke a function) are not taken apart.
+"""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -8,41 +13,10 @@ import tests.permissions.chats  # noqa: F401 - its scenes are among the others
 from tests.permissions import scenes
 from tests.permissions.grants import Permission
 from tests.permissions.playing import GRACE_SECONDS, BrokenError, Play
+from tests.permissions.tables import REFUSED_BY_OUR_CORRECTION, find
 
 # What came within so long when nothing was missing is waited for as long when a call was denied; but not for long.
 _LONGEST_GRACE_SECONDS = 3.0
-
-# What is needed on AWS alone: the action, whose it is, and why. Everything here is a service's own call that MiniStack
-# has nothing for, so that nothing could be seen to break.
-ONLY_ON_AWS: dict[str, str] = {
-    "xray:PutTelemetryRecords": (
-        "The X-Ray daemon beside a function, and Step Functions, report their own health with it: AWS's managed policy "
-        "AWSXRayDaemonWriteAccess and the Step Functions guide (X-Ray tracing) ask for it."
-    ),
-    "xray:GetSamplingRules": "Step Functions asks which runs to trace: its guide (X-Ray tracing) asks for it.",
-    "xray:GetSamplingTargets": "Step Functions asks how many runs to trace: its guide (X-Ray tracing) asks for it.",
-    "machines xray:PutTraceSegments": "Step Functions writes what it traced: its guide (X-Ray tracing) asks for it.",
-    "FanOut states:DescribeExecution": (
-        "Step Functions watches the executions of a Distributed Map: its guide (IAM policies for Distributed Map) asks "
-        "for it, and the CDK grants it with every Distributed Map."
-    ),
-    "FanOut states:StopExecution": (
-        "Step Functions stops the executions of a Distributed Map whose run is stopped; the same guide and grant."
-    ),
-    "FanOut states:RedriveExecution": (
-        "An operator who redrives a failed fan-out redrives the executions of its Map Run; the same guide and grant."
-    ),
-}
-
-
-def why_only_on_aws(permission: Permission) -> str | None:
-    """The entry of the table above that is about this permission."""
-    role = permission.role.rpartition("/")[2]
-    kind = "machines" if role in {"Delivery", "FanOut", "ChatSession"} else "functions"
-    for key in (permission.action, f"{kind} {permission.action}", f"{permission.role} {permission.action}"):
-        if key in ONLY_ON_AWS:
-            return key
-    return None
 
 
 @dataclass
@@ -87,13 +61,24 @@ def record(play: Play, say: Callable[[str], None]) -> Recorded:
 def unproven(
     play: Play, permissions: Sequence[Permission], recorded: Recorded, say: Callable[[str], None]
 ) -> Iterator[str]:
-    """Take each of these away, and answer for which of them nothing breaks."""
+    """Take each of these away, and answer for which of them nothing breaks.
+
+    To break is not to be so as soon as with it: little is waited for once a call was denied (`Play.until`), and what
+    another way would bring later counts as broken.
+    """
+    told: Counter[str] = Counter()
     for number, permission in enumerate(permissions, 1):
         begun = time.monotonic()
         proof = _proof(play, permission, recorded)
         say(f"{number}/{len(permissions)} {time.monotonic() - begun:4.1f} s  {permission}: {proof}")
+        circular = find(REFUSED_BY_OUR_CORRECTION, permission.role, permission.action)
+        told["nothing" if proof is None else "our own correction" if circular else "what it is for"] += 1
         if proof is None:
             yield f"{permission} (played: {recorded.scenes_for(permission)})"
+    say(
+        f"of {len(permissions)}, {told['what it is for']} break what they are for, {told['our own correction']} only "
+        f"what a correction of ours refuses, {told['nothing']} nothing"
+    )
 
 
 def _proof(play: Play, permission: Permission, recorded: Recorded) -> str | None:

@@ -1,12 +1,13 @@
 """What a full run writes down: no payload, no task token, no JWT, where none belongs.
 
+A full run is the demo, every scene of the removal, and what is played here, with payloads that are found again.
+
 By design a payload is in what carries it: the input of a run (and so in its history), the queues, the chat's table and
 the lists in the bucket. A task token is in the callbacks' table and in a run's history. Nothing else has one.
 """
 
 import json
 import re
-import threading
 import urllib.error
 import urllib.request
 import uuid
@@ -22,7 +23,9 @@ from local.demo.stage import Stage, envelope
 from local.stack import Stack
 from tests.e2e.chatting import Person
 from tests.permissions import removal
+from tests.permissions.conftest import Demo
 from tests.permissions.playing import Play
+from tests.permissions.removal import Recorded
 
 _TASK_TOKEN = re.compile(r'\\?"taskToken\\?": ?\\?"([^"\\]+)')
 _NO_TEXT = {".pem", ".zip", ".so", ".pyc", ".lock"}
@@ -42,8 +45,8 @@ class Written:
 
 
 @pytest.fixture(scope="module")
-def written(enforced: Stack, stage: Stage, play: Play) -> Written:
-    """Messages by every way, good ones and bad ones; a chat; and what is no message at all."""
+def written(stage: Stage, play: Play, demo: Demo, recorded: Recorded) -> Written:
+    """Messages by every way, good ones and bad ones; a chat; and what is no message at all. After all else."""
     written = Written()
     for send in (_accepted, _over_http, _by_topic_and_bus, _by_runs, _to_a_connection, _by_fan_out, _by_socket, _chat):
         send(stage, written)
@@ -202,16 +205,53 @@ def _chat(stage: Stage, written: Written) -> None:
 def _await_quiet(stage: Stage) -> None:
     """Let what was begun come to its end: the functions' last lines are written with their answers."""
     stage.until(lambda: stage.queue_is_empty() or None, "ingest to be done")
-    threading.Event().wait(0.5)
+    seen: Any = None
+
+    def is_quiet() -> bool | None:
+        nonlocal seen
+        before, seen = seen, (_streams(stage), _running(stage))
+        return True if seen == before else None
+
+    stage.until(is_quiet, "no more lines in the logs, and no run that moves", seconds=60)
+
+
+def _streams(stage: Stage) -> dict[tuple[str, str], Any]:
+    """Every stream of every log, and when the newest line came."""
+    logs = stage.installation.clients.logs
+    return {
+        (group["logGroupName"], stream["logStreamName"]): stream.get("lastIngestionTime")
+        for groups in logs.get_paginator("describe_log_groups").paginate()
+        for group in groups["logGroups"]
+        for streams in logs.get_paginator("describe_log_streams").paginate(logGroupName=group["logGroupName"])
+        for stream in streams["logStreams"]
+    }
+
+
+def _running(stage: Stage) -> dict[str, int]:
+    """How far each run has come that has not ended: some wait for somebody who never comes."""
+    client = stage.installation.clients.stepfunctions
+    return {
+        each["executionArn"]: client.get_execution_history(
+            executionArn=each["executionArn"], reverseOrder=True, maxResults=1
+        )["events"][0]["id"]
+        for machine in _machines(stage)
+        for page in client.get_paginator("list_executions").paginate(stateMachineArn=machine, statusFilter="RUNNING")
+        for each in page["executions"]
+    }
+
+
+def _machines(stage: Stage) -> tuple[str, ...]:
+    installation = stage.installation
+    return (
+        installation.delivery_state_machine_arn,
+        installation.fan_out_state_machine_arn,
+        installation.chat_session_state_machine_arn,
+    )
 
 
 def _executions(stage: Stage) -> Iterator[dict[str, Any]]:
     client = stage.installation.clients.stepfunctions
-    for machine in (
-        stage.installation.delivery_state_machine_arn,
-        stage.installation.fan_out_state_machine_arn,
-        stage.installation.chat_session_state_machine_arn,
-    ):
+    for machine in _machines(stage):
         for page in client.get_paginator("list_executions").paginate(stateMachineArn=machine):
             for each in page["executions"]:
                 events: list[Any] = []
@@ -225,12 +265,8 @@ def _executions(stage: Stage) -> Iterator[dict[str, Any]]:
 def _logs(stage: Stage) -> Iterator[tuple[str, str]]:
     """Every log with all that is in it: stream by stream, for a whole group is answered in part only."""
     logs = stage.installation.clients.logs
-    for groups in logs.get_paginator("describe_log_groups").paginate():
-        for group in groups["logGroups"]:
-            name = group["logGroupName"]
-            for streams in logs.get_paginator("describe_log_streams").paginate(logGroupName=name):
-                for stream in streams["logStreams"]:
-                    yield f"log {name}", "\n".join(_messages(logs, name, stream["logStreamName"]))
+    for group, stream in _streams(stage):
+        yield f"log {group}", "\n".join(_messages(logs, group, stream))
 
 
 def _messages(logs: Any, group: str, stream: str) -> Iterator[str]:
@@ -279,6 +315,13 @@ def _task_tokens(executions: list[dict[str, Any]]) -> set[str]:
     return set(_TASK_TOKEN.findall(json.dumps([each["events"] for each in executions], default=str)))
 
 
+def _in_json(text: str) -> set[str]:
+    """A text as it stands in JSON, in JSON within JSON, and so on, and in Python. Bare, some are everyday words."""
+    once = json.dumps(text)
+    twice = json.dumps(once)[1:-1]
+    return {once, twice, json.dumps(twice)[1:-1], repr(text)}
+
+
 def _found(secrets: set[str], looked_at: list[tuple[str, str]]) -> list[str]:
     """Where a secret stands, with what stands around it."""
     return [
@@ -290,7 +333,7 @@ def _found(secrets: set[str], looked_at: list[tuple[str, str]]) -> list[str]:
 
 
 def test_no_payload_no_task_token_and_no_jwt_is_written_where_none_belongs(
-    enforced: Stack, stage: Stage, written: Written, tokens: set[str]
+    enforced: Stack, stage: Stage, written: Written, demo: Demo, tokens: set[str]
 ) -> None:
     executions = list(_executions(stage))
     task_tokens = _task_tokens(executions)
@@ -306,12 +349,15 @@ def test_no_payload_no_task_token_and_no_jwt_is_written_where_none_belongs(
         *(("answer", answer) for answer in written.answers),
     ]
     assert sum(len(text) for where, text in looked_at if where.startswith("log ")) > 10_000
-    assert _found({*written.markers, *task_tokens, *tokens, *signatures}, looked_at) == []
+    assert len(demo.texts) >= 10
+    texts = {form for text in demo.texts for form in _in_json(text)}
+    assert _found({*written.markers, *texts, *task_tokens, *tokens, *signatures}, looked_at) == []
     callbacks = stage.installation.clients.dynamodb.scan(TableName=stage.installation.callbacks_table_name)["Items"]
-    assert _found({*written.markers, *tokens, *signatures}, [("callbacks", json.dumps(callbacks))]) == []
+    assert _found({*written.markers, *texts, *tokens, *signatures}, [("callbacks", json.dumps(callbacks))]) == []
 
 
-def test_what_is_looked_for_is_found_where_it_belongs(stage: Stage, written: Written) -> None:
+def test_what_is_looked_for_is_found_where_it_belongs(stage: Stage, written: Written, demo: Demo) -> None:
     """Or the test above could not fail: a payload is in the input of its run."""
     inputs = "\n".join(each["input"] for each in _executions(stage))
     assert sum(marker in inputs for marker in written.markers) >= 5
+    assert sum(any(form in inputs for form in _in_json(text)) for text in demo.texts) >= 10

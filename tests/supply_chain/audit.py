@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from uv import find_uv_bin
 
 from tests.supply_chain import ROOT
+from tests.supply_chain.locks import tells_of_network
 
 UV: tuple[str, ...] = (
     *(find_uv_bin(), "audit", "--frozen", "--output-format", "json"),
@@ -17,7 +18,7 @@ NPM: tuple[str, ...] = ("npm", "audit", "--package-lock-only", "--json")
 
 
 class Audit(NamedTuple):
-    """What came of one: the vulnerabilities, or why there was no answer."""
+    """What came of one: what is wrong, or why nobody could be asked."""
 
     of: str
     found: tuple[str, ...] = ()
@@ -30,7 +31,7 @@ def of_python(command: Sequence[str] = UV) -> Audit:
     if status == 0 and answer is not None:
         return Audit("uv.lock")
     if answer is None:
-        return Audit("uv.lock", unreachable=errors)
+        return _unanswered("uv.lock", errors)
     return Audit("uv.lock", found=(json.dumps(answer)[:4000],))
 
 
@@ -39,9 +40,16 @@ def of_npm(command: Sequence[str] = NPM) -> Audit:
     _, answer, errors = _ask(command)
     if not isinstance(answer, dict) or "auditReportVersion" not in answer:
         told = answer.get("message") if isinstance(answer, dict) else None
-        return Audit("package-lock.json", unreachable=told or errors)
+        return _unanswered("package-lock.json", f"{told or ''} {errors}".strip())
     vulnerable: dict[str, Any] = answer.get("vulnerabilities", {})
     return Audit("package-lock.json", found=tuple(f"{name}: {each['severity']}" for name, each in vulnerable.items()))
+
+
+def _unanswered(of: str, errors: str) -> Audit:
+    """Whether the network is to blame, or the tool."""
+    if tells_of_network(errors):
+        return Audit(of, unreachable=errors)
+    return Audit(of, found=(f"the tool gave no answer: {errors}",))
 
 
 def _ask(command: Sequence[str]) -> tuple[int, Any, str]:

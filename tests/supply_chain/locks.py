@@ -1,6 +1,7 @@
 """The lock files: whether they say everything that is installed, from where, and with which content."""
 
 import json
+import re
 import subprocess
 import tomllib
 from collections.abc import Iterator
@@ -14,6 +15,11 @@ from tests.supply_chain import ROOT
 PYPI = "https://pypi.org/simple"
 PYPI_FILES = "files.pythonhosted.org"
 NPM = "registry.npmjs.org"
+# As uv and npm tell it, and what stands between here and there.
+_NETWORK = re.compile(
+    r"error sending request|dns error|[Ff]ailed to (lookup|fetch)|timed out|[Cc]onnection (refused|reset)|tunnel error|"
+    r"npm error network|ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|\b(40[357]|429|50[0234]) [A-Z][a-z]"
+)
 
 
 def python_lock() -> dict[str, Any]:
@@ -74,8 +80,8 @@ def wrong_in_requirements(requirements: str) -> Iterator[str]:
             yield f"the layer: no hash for {requirement.split()[0]}"
 
 
-def out_of_date() -> Iterator[str]:
-    """Whether the tools find that a lock does not go with what it locks."""
+def out_of_date() -> Iterator[tuple[str, bool]]:
+    """What the tools find in a lock that does not go with what it locks, and whether they only reached no registry."""
     commands = (
         ([find_uv_bin(), "lock", "--check"], "uv.lock", "uv lock"),
         (["npm", "ci", "--dry-run", "--ignore-scripts", "--no-audit"], "package-lock.json", "npm install"),
@@ -83,4 +89,12 @@ def out_of_date() -> Iterator[str]:
     for command, file, remedy in commands:
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603 - our tools
         if done.returncode:
-            yield f"{file}: run `{remedy}` and look at what it changes\n{done.stderr[-1000:]}"
+            yield (
+                f"{file}: run `{remedy}` and look at what it changes\n{done.stderr[-1000:]}",
+                tells_of_network(done.stderr),
+            )
+
+
+def tells_of_network(errors: str) -> bool:
+    """Whether what a tool wrote says that it did not come through."""
+    return _NETWORK.search(errors) is not None

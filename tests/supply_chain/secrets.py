@@ -17,7 +17,6 @@ _BY_FORM = (
         "GitHubTokenDetector",
         "GitLabTokenDetector",
         "IbmCloudIamDetector",
-        "JwtTokenDetector",
     ),
     *(
         "JwtTokenDetector",
@@ -45,6 +44,7 @@ _FILTERS = tuple(
     )
 )
 _LOCKS = ("uv.lock", "package-lock.json")  # nothing but digests
+_PICTURES = ".png"
 
 REVIEWED: dict[str, str] = {
     "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY": "AWS's own example, for signatures of the right length",
@@ -63,7 +63,11 @@ def tracked() -> list[str]:
         text=True,
         check=True,
     ).stdout
-    return [name for name in listed.split("\0") if name and name not in _LOCKS and (ROOT / name).is_file()]
+    return [name for name in listed.split("\0") if _may_tell(name) and (ROOT / name).is_file()]
+
+
+def _may_tell(name: str) -> bool:
+    return bool(name) and name not in _LOCKS and not name.endswith(_PICTURES)
 
 
 def found_in(names: Iterable[str], root: Path = ROOT) -> Iterator[str]:

@@ -551,6 +551,18 @@ def test_one_that_came_since_the_last_attempt_is_missed_though_another_message_m
     assert world.tokens.waiting == set()
 
 
+@pytest.mark.parametrize(("stale_seconds_ago", "missed"), [(0, True), (29, True), (30, False), (31, False)])
+def test_one_that_was_there_before_is_missed_if_another_message_made_it_stale_only_since(
+    world: World, stale_seconds_ago: float, *, missed: bool
+) -> None:
+    """It came after the run had resolved, and before it posted; meanwhile another run has waited for it in vain."""
+    world.connect(connection("tab", stale_since=NOW - timedelta(seconds=stale_seconds_ago)))
+
+    world.park(attempt(), tried=["gone"], tried_at=NOW - timedelta(seconds=30))
+
+    assert world.tokens.waiting == (set() if missed else {"token-1"})
+
+
 def test_what_took_a_message_that_nobody_acknowledged_is_stale_from_the_first_time_on(world: World) -> None:
     tried = [connection("tab"), connection("phone", stale_since=NOW - timedelta(hours=1))]
     world.connect(*tried, connection("new"), connection("elsewhere", recipient(context_id="43")))

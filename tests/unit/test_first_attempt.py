@@ -293,13 +293,15 @@ def test_an_ordered_message_waits_for_one_before_it_that_has_no_number(world: Wo
     assert world.statuses(*messages) == ["unavailable", "unavailable"]
 
     world.sequences.down.clear()
-    world.take(*messages)
+    later = [accepted(f"m-{n}", ordered=True, ttlSeconds=60) for n in (1, 2)]
+    assert world.statuses(*later) == ["duplicate", "started"]
     assert world.sequences.runs[recipient()] == ["m-1", "m-2"]
 
 
-def test_an_old_ordered_message_that_comes_again_gets_no_second_number(world: World) -> None:
+@pytest.mark.parametrize("ended", ["ended", "delivered"])
+def test_an_old_ordered_message_that_comes_again_gets_no_second_number(world: World, ended: str) -> None:
     world.take(accepted(ordered=True))
-    world.deliveries.ended.add("m-1")
+    getattr(world.deliveries, ended).add("m-1")
     world.sequences.runs.clear()  # its number is forgotten some days after its life
 
     assert world.statuses(accepted(ordered=True)) == ["duplicate"]

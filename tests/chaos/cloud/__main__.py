@@ -11,6 +11,7 @@ from tests.chaos.cloud.deliveries import Deliveries
 from tests.chaos.cloud.processes import Processes
 from tests.chaos.cloud.sockets import Sockets
 from tests.chaos.cloud.subjects import Subjects
+from tests.chaos.cloud.tasks import Tasks
 
 
 def _around(app: App, directory: Path) -> App:
@@ -18,7 +19,7 @@ def _around(app: App, directory: Path) -> App:
     sockets, subjects, outage = Sockets(), Subjects(), Outage()
     processes = Processes(chaos)
     deliveries = Deliveries(chaos, sockets=sockets, subjects=subjects)
-    for layer in (sockets, processes, deliveries, outage):
+    for layer in (sockets, processes, deliveries, Tasks(chaos, subjects=subjects), outage):
         layer.install()
     calls = Calls(chaos, processes=processes, sockets=sockets, subjects=subjects, give_up=deliveries.give_up)
     return Control(chaos, outage, processes=processes, sockets=sockets).around(calls.around(app))

@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
-from local.asgi import App, Receive, Scope, Send
+from local.asgi import App, Receive, Scope, Send, body_of, header
 from tests.chaos.cloud import answers
 from tests.chaos.cloud.answers import Answer
 from tests.chaos.cloud.decisions import Chaos, Place, share
@@ -102,7 +102,7 @@ class Calls:
             if pid is None or function is None or not service:
                 await app(scope, receive, send)
                 return
-            body = await read(receive)
+            body = await body_of(receive)
             whom = self._subjects
             subject = whom.of_connection(connection_id) if connection_id else whom.of_call(service, body)
             self._chaos.called()
@@ -203,16 +203,6 @@ async def say(send: Send, answer: Answer) -> None:
     await send({"type": "http.response.body", "body": answer.body})
 
 
-async def read(receive: Receive) -> bytes:
-    """The body of a request."""
-    body, more = b"", True
-    while more:
-        message = await receive()
-        body += message.get("body", b"")
-        more = message.get("more_body", False)
-    return body
-
-
 def _caller(scope: Scope) -> int | None:
     """The process that makes this call, if it is a function's."""
     parts = header(scope, b"user-agent").split()
@@ -227,9 +217,3 @@ def _operation(scope: Scope) -> tuple[str, str, str]:
         return "connections", _METHODS.get(method, method), path.rpartition(_CONNECTIONS)[2]
     target, _, operation = header(scope, b"x-amz-target").partition(".")
     return _SERVICES.get(target, ""), operation, ""
-
-
-def header(scope: Scope, wanted: bytes) -> str:
-    """The value of a request's header, empty without it."""
-    values: list[bytes] = [value for name, value in scope["headers"] if name.lower() == wanted]
-    return values[0].decode() if values else ""

@@ -2,7 +2,8 @@
 
 `PUT /_ringback/chaos` ``{"seed": int, "active": bool, "rates": {fault: probability}, "only": [[fault, function,
 operation, subject, nth], …]}``; all may be absent. A fault's name in `rates` may be narrowed down:
-``killed_after:wait_for_reconnect``, ``delayed:wait_for_reconnect:PutItem``.
+``killed_after:wait_for_reconnect``, ``delayed:wait_for_reconnect:PutItem``, ``gone:accept@a`` for users whose names
+begin with ``a``.
 `GET /_ringback/chaos` → ``{"faults": {fault: count}, "calls": n, "invocations": n}``.
 `POST /_ringback/chaos/outage` ``{"seconds": s}``: the cloud restarts, with all that it has stored.
 """
@@ -16,10 +17,10 @@ from typing import Any
 
 from ministack.services import lambda_svc  # type: ignore[import-untyped]
 
-from local.asgi import App, Receive, Scope, Send
+from local.asgi import App, Receive, Scope, Send, body_of
 from local.corrections.places import Json, replace
 from tests.chaos.cloud.answers import Answer
-from tests.chaos.cloud.calls import read, say
+from tests.chaos.cloud.calls import say
 from tests.chaos.cloud.decisions import Chaos, ControlError, Orders, Place, share
 from tests.chaos.cloud.processes import Processes
 from tests.chaos.cloud.sockets import Sockets
@@ -77,7 +78,7 @@ class Control:
 
         async def controlled(scope: Scope, receive: Receive, send: Send) -> None:
             if scope["type"] == "http" and scope["path"] in (PATH, OUTAGE_PATH):
-                await say(send, self._obey(scope["method"], scope["path"], await read(receive)))
+                await say(send, self._obey(scope["method"], scope["path"], await body_of(receive)))
             elif scope["type"] in ("http", "websocket") and self._outage.seconds_left:
                 await self._refuse(scope, send)
             else:

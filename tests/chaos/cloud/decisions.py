@@ -18,7 +18,7 @@ FILE = "faults.jsonl"
 # Most messages get through soon: what a fault makes of one call is mostly one more call. A process that dies costs half
 # a second of a processor here, so that is rare.
 DEFAULT_RATES: Mapping[str, float] = {
-    "gone": 0.003,
+    "gone": 0.02,
     "young_410": 0.2,
     "throttled": 0.01,
     "error": 0.01,
@@ -26,10 +26,10 @@ DEFAULT_RATES: Mapping[str, float] = {
     "slow": 0.003,
     "delayed": 0.03,
     "done_late": 0.002,
-    "killed_before": 0.0008,
-    "killed_after": 0.0008,
-    "timed_out": 0.0003,
-    "duplicate_batch": 0.03,
+    "killed_before": 0.0015,
+    "killed_after": 0.0015,
+    "timed_out": 0.001,
+    "duplicate_batch": 0.06,
     "reordered_batch": 0.1,
     "duplicate_records": 0.05,
     "late_records": 0.03,
@@ -37,6 +37,10 @@ DEFAULT_RATES: Mapping[str, float] = {
     "disconnect_late": 0.2,
     "disconnect_doubled": 0.1,
     "skewed_clock": 1.0,
+    # The state machine's own calls, of which there is one for each dead letter.
+    "task_throttled": 0.15,
+    "task_error": 0.15,
+    "task_lost_answer": 0.15,
 }
 
 
@@ -60,9 +64,17 @@ def happens(seed: int, fault: str, function: str, operation: str, subject: str, 
     return share(seed, fault, Place(function, operation, subject, nth)) < rate
 
 
-def rate_of(rates: Mapping[str, float], fault: str, function: str, operation: str) -> float:
-    """The rate for this place: `fault:function:operation` goes before `fault:function`, and that before `fault`."""
-    for name in (f"{fault}:{function}:{operation}", f"{fault}:{function}", fault):
+def rate_of(rates: Mapping[str, float], fault: str, function: str, operation: str, subject: str) -> float:
+    """The rate for this place: `fault:function:operation` goes before `fault:function`, and that before `fault`.
+
+    Before all of them go those for some subjects alone, by how their names begin: `fault:function:operation@prefix`.
+    """
+    names = (f"{fault}:{function}:{operation}", f"{fault}:{function}", fault)
+    for end in range(len(subject), 0, -1):
+        for name in names:
+            if (rate := rates.get(f"{name}@{subject[:end]}")) is not None:
+                return rate
+    for name in names:
         if name in rates:
             return rates[name]
     return 0.0
@@ -111,11 +123,13 @@ class Orders(NamedTuple):
             return False
         if self.only is not None:
             return (fault, *place) in self.only
-        return happens(self.seed, fault, *place, rate_of(self.rates, fault, place.function, place.operation))
+        rate = rate_of(self.rates, fault, place.function, place.operation, place.subject)
+        return happens(self.seed, fault, *place, rate)
 
 
 def _refuse_unknown(values: Iterable[str], rates: Iterable[str]) -> None:
-    unknown = {*values} - {*Orders._fields} | {name for name in rates if name.split(":")[0] not in DEFAULT_RATES}
+    strange = {name for name in rates if name.partition("@")[0].partition(":")[0] not in DEFAULT_RATES}
+    unknown = {*values} - {*Orders._fields} | strange
     if unknown:
         raise ControlError(f"unknown: {', '.join(sorted(unknown))}")
 

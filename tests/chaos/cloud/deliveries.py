@@ -20,9 +20,13 @@ _LATER_SECONDS = (0.05, 0.5)
 _STREAM_LATE_SECONDS = (0.2, 2.0)
 _HANDSHAKE_SECONDS = (0.05, 0.4)
 _LONG_HANDSHAKE_SECONDS = (0.5, 2.5)
-_DISCONNECT_SECONDS = (0.2, 4.0)
+_DISCONNECT_SECONDS = (0.2, 6.0)
 _GIVEN_UP_SECONDS = (0.0, 1.0)
-_TOO_MANY = {"errorType": "Lambda.TooManyRequestsException", "errorMessage": "Rate Exceeded."}
+# How invoking fails; the state machine, the stream, the queue and the bus try again.
+_FAILURES = {
+    "throttled": {"errorType": "Lambda.TooManyRequestsException", "errorMessage": "Rate Exceeded."},
+    "error": {"errorType": "Lambda.ServiceException", "errorMessage": "An error occurred and the request failed."},
+}
 
 Execute = Callable[[Json, Any], Json]
 
@@ -75,8 +79,10 @@ class Deliveries:
                 return self._execute_streamed(upstream, function, event)
             if is_task_or_trigger(config):
                 (subject,) = self._subjects.of_event(event)
-                if self._chaos.happens("throttled", self._chaos.place(function_name(config), "Invoke", subject)):
-                    return {"error": True, "body": _TOO_MANY, "log": ""}
+                place = self._chaos.place(function_name(config), "Invoke", subject)
+                for fault, body in _FAILURES.items():
+                    if self._chaos.happens(fault, place):
+                        return {"error": True, "body": body, "log": ""}
             return upstream(function, event)
 
         return execute

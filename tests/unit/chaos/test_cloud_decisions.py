@@ -71,10 +71,25 @@ def test_a_user_s_faults_do_not_depend_on_what_others_do() -> None:
 
 def test_the_narrower_rate_goes_first() -> None:
     rates = {"delayed": 0.1, "delayed:wake": 0.2, "delayed:wake:Query": 0.3}
-    assert rate_of(rates, "delayed", "wake", "Query") == 0.3
-    assert rate_of(rates, "delayed", "wake", "GetItem") == 0.2
-    assert rate_of(rates, "delayed", "accept", "Query") == 0.1
-    assert rate_of(rates, "gone", "accept", "Query") == 0.0
+    assert rate_of(rates, "delayed", "wake", "Query", "u1") == 0.3
+    assert rate_of(rates, "delayed", "wake", "GetItem", "u1") == 0.2
+    assert rate_of(rates, "delayed", "accept", "Query", "u1") == 0.1
+    assert rate_of(rates, "gone", "accept", "Query", "u1") == 0.0
+
+
+def test_a_rate_for_some_subjects_goes_before_one_for_all() -> None:
+    rates = {"delayed": 0.1, "delayed:wake:Query": 0.3, "delayed@a": 0.0, "delayed:wake@a": 0.5, "delayed@ab": 0.7}
+    for subject in ("u1", "", "ba"):
+        assert rate_of(rates, "delayed", "wake", "Query", subject) == 0.3
+    assert rate_of(rates, "delayed", "wake", "Query", "a1") == 0.5
+    assert rate_of(rates, "delayed", "accept", "Query", "a") == 0.0
+    assert rate_of(rates, "delayed", "wake", "Query", "abc") == 0.7
+
+
+def test_narrowed_rates_are_gone_by() -> None:
+    here = orders(rates={"error:wake:SendTaskSuccess@u": 1.0})
+    assert here.want("error", Place(*HERE))
+    assert not here.want("error", Place("wake", "SendTaskSuccess", "a1", 1))
 
 
 def test_nothing_happens_until_it_is_told_to() -> None:
@@ -102,6 +117,7 @@ def test_rates_are_the_usual_ones_unless_told() -> None:
         ({"sead": 1}, "unknown: sead"),
         ({"rates": {"explosion": 1}}, "unknown: explosion"),
         ({"rates": {"explosion:wake": 1}}, "unknown: explosion:wake"),
+        ({"rates": {"explosion@a": 1}}, "unknown: explosion@a"),
         ({"rates": {"error": "often"}}, "not the form"),
         ({"only": [["gone"]]}, "not the form"),
         ([], "not the form"),

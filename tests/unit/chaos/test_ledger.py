@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
-from tests.chaos.ledger import Breach, Entry, Fate, Gap, Handled, Ledger, Presence, Run, Wait, close
+from tests.chaos.ledger import Breach, Entry, Fate, Gap, Handled, Ledger, Letter, Presence, Run, Wait, close
 
 NOW = 1_000.0
 THERE = {"ana": Presence(sound=[(0.0, NOW)])}
 AWAY = {"ana": Presence()}
+DEAF = {"ana": Presence(dead=[(95.0, 105.0)], breaks=[95.0, 105.0])}
 PATIENCE, BACKOFF = 15.0, 40.0
 
 
@@ -18,6 +19,7 @@ def entry(kind: str = "plain", way: str = "accept", *, number: int = 1, at: floa
     made = Entry(f"m-{number}", "ana", way, kind, sent_at=at, accepted_at=at + 0.1, answer="started")
     for name, value in more.items():
         setattr(made, name, value)
+    made.handled = [replace(one, payload_of=one.payload_of or made.id) for one in made.handled]
     return made
 
 
@@ -42,7 +44,22 @@ def breaches(ledger: Ledger) -> list[Breach]:
 
 
 SUCCEEDED = Run("SUCCEEDED", 100, 101)
-EXPIRED = Run("FAILED", 100, 110, "MessageExpired")
+ABORTED = Run("ABORTED", 100, 101)
+EXPIRED = Run("FAILED", 100, 110, "MessageExpired", arn="run")
+EXPIRY = Letter("MessageExpired", "run")
+SECOND_EXPIRY = Letter("MessageExpired", "run-r1")
+EXHAUSTED = Run("FAILED", 100, 110, "AttemptsExhausted", arn="run")
+
+
+def short(end: float, *, letter: Letter = EXPIRY, life: float = 6) -> Entry:
+    """A message with a short life, whose run found then that it had ended."""
+    return entry("short", ttl_seconds=life, runs=[replace(EXPIRED, end=end)], letters=[letter])
+
+
+def redriven(*, end: float, letter: Letter = SECOND_EXPIRY) -> Entry:
+    """A message whose second run ended then; it was to live for 300 s from 120 on."""
+    second = Run("FAILED", 120, end, "MessageExpired", arn="run-r1")
+    return entry("redriven", ttl_seconds=6, runs=[EXPIRED, second], letters=[letter])
 
 
 @pytest.mark.parametrize(
@@ -50,15 +67,17 @@ EXPIRED = Run("FAILED", 100, 110, "MessageExpired")
     [
         (entry(handled=[handled()], answer="delivered"), THERE, "delivered"),
         (entry(handled=[handled()], runs=[SUCCEEDED]), THERE, "delivered"),
-        (entry("cancelled", handled=[handled()], runs=[Run("ABORTED", 100, 101)]), THERE, "delivered"),
+        (entry("cancelled", handled=[handled()], runs=[ABORTED]), THERE, "delivered"),
         (entry("ack", handled=[handled()], runs=[SUCCEEDED]), THERE, "acknowledged"),
         (entry("redriven", handled=[handled(200)], runs=[EXPIRED, Run("SUCCEEDED", 199, 200)]), THERE, "acknowledged"),
-        (entry("cancelled", runs=[Run("ABORTED", 100, 101)]), AWAY, "cancelled"),
-        (entry("short", runs=[EXPIRED], letters=["MessageExpired"]), AWAY, "expired"),
-        (entry(runs=[Run("FAILED", 100, 110, "Lambda.Unknown")], letters=["x"]), AWAY, "dead-lettered"),
-        (entry(accepted_at=None, answer=""), THERE, "unanswered"),
-        (entry(answer="delivered", posted=[100.0]), AWAY, "into a dead link"),
-        (entry(runs=[SUCCEEDED]), AWAY, "into a dead link"),
+        (entry("cancelled", runs=[ABORTED]), AWAY, "cancelled"),
+        (short(106.0), AWAY, "expired"),
+        (short(104.0), AWAY, "expired"),  # by two clocks, a second off each
+        (redriven(end=420), AWAY, "expired"),
+        (entry(runs=[EXHAUSTED], letters=[Letter("AttemptsExhausted", "run")]), AWAY, "dead-lettered"),
+        (entry(answer="delivered", posted=[100.0]), DEAF, "into a dead link"),
+        (entry(runs=[SUCCEEDED], posted=[100.0]), DEAF, "into a dead link"),
+        (entry(runs=[SUCCEEDED], posted=[100.0]), AWAY, "in doubt"),
     ],
 )
 def test_a_message_has_a_fate(message: Entry, presence: dict[str, Presence], fate: Fate) -> None:
@@ -71,7 +90,23 @@ def test_a_message_has_a_fate(message: Entry, presence: dict[str, Presence], fat
     "message",
     [
         pytest.param(entry(way="sns", answer="published"), id="nothing came of it"),
+        pytest.param(entry(accepted_at=None, answer=""), id="it was never answered"),
+        pytest.param(entry(accepted_at=None, answer="", runs=[SUCCEEDED]), id="nor though a run carries it"),
         pytest.param(entry(runs=[Run("RUNNING", 100)]), id="its run goes on"),
+        pytest.param(entry(runs=[Run("RUNNING", 100)], posted=[100.0]), id="its run goes on, posted"),
+        *(pytest.param(entry(kind, runs=[ABORTED]), id=f"{kind}: stopped") for kind in ("plain", "ack", "short")),
+        pytest.param(short(103.9), id="it expired before its time"),
+        pytest.param(short(110, life=300), id="it expired long before its time"),
+        pytest.param(short(110, letter=SECOND_EXPIRY), id="the dead letter is another run's"),
+        pytest.param(short(110, letter=Letter("AttemptsExhausted", "run")), id="the dead letter says something else"),
+        pytest.param(redriven(end=417), id="its second life was too short"),
+        pytest.param(redriven(end=420, letter=EXPIRY), id="the dead letter is its first run's"),
+        pytest.param(
+            entry(
+                runs=[replace(EXHAUSTED, end=500, reason="Lambda.Unknown")], letters=[Letter("Lambda.Unknown", "run")]
+            ),
+            id="it is a dead letter for no good reason",
+        ),
         pytest.param(entry("ack", runs=[Run("RUNNING", 100)], handled=[handled()]), id="its run goes on, handled"),
         pytest.param(entry(runs=[EXPIRED]), id="it has no dead letter"),
         pytest.param(entry(runs=[Run("TIMED_OUT", 100, 200)]), id="it timed out without a letter"),
@@ -93,10 +128,23 @@ def test_a_message_without_a_fate_is_lost(message: Entry) -> None:
     assert ledger.count("lost") == 1
 
 
-def test_what_is_not_answered_may_have_any_fate_but_not_reach_others() -> None:
-    assert judged(entry(accepted_at=None, answer="", runs=[Run("RUNNING", 100)])).balances
-    assert not judged(entry(accepted_at=None, handled=[handled(user="bo", client="bo.0")])).balances
-    assert not judged(entry(accepted_at=None, handled=[handled(), handled(102)])).balances
+@pytest.mark.parametrize(
+    "message", [entry(answer="delivered"), entry(runs=[SUCCEEDED])], ids=["answered", "its run succeeded"]
+)
+@pytest.mark.parametrize("presence", [THERE, AWAY, {"ana": Presence(sound=[(0, NOW)], breaks=[100])}])
+def test_what_no_connection_took_was_not_delivered_wherever_they_were(
+    message: Entry, presence: dict[str, Presence]
+) -> None:
+    assert breaches(judged(message, presence=presence)) == ["lost"]
+
+
+def test_what_part_had_which_fate_is_told_of_the_plain_ones() -> None:
+    plain = [entry(number=number, handled=[handled()]) for number in range(3)]
+    ledger = judged(
+        *plain, *(entry(kind, posted=[100.0], answer="delivered") for kind in ("plain", "short")), presence=AWAY
+    )
+    assert (ledger.plain["delivered"], ledger.plain["in doubt"]) == (0.75, 0.25)
+    assert judged().plain["in doubt"] == 0
 
 
 @pytest.mark.parametrize(
@@ -107,9 +155,17 @@ def test_what_is_not_answered_may_have_any_fate_but_not_reach_others() -> None:
         pytest.param(Presence(sound=[(0, NOW)], dead=[(95, 99)]), id="beside a dead one"),
     ],
 )
-def test_a_post_may_be_lost_with_its_connection(presence: Presence) -> None:
+def test_a_post_that_may_have_been_lost_with_its_connection_is_in_doubt(presence: Presence) -> None:
     message = entry(answer="delivered", posted=[100.0])
-    assert judged(message, presence={"ana": presence}).fates["plain", "accept", "into a dead link"] == 1
+    assert judged(message, presence={"ana": presence}).fates["plain", "accept", "in doubt"] == 1
+
+
+def test_of_two_devices_a_silent_one_does_not_explain_what_the_other_missed() -> None:
+    message = entry(answer="delivered", posted=[100.0])
+    other = replace(DEAF["ana"], sound=[(0, NOW)])
+    assert judged(message, presence={"ana": other}).fates["plain", "accept", "in doubt"] == 1
+    has_just_come = replace(DEAF["ana"], sound=[(99, NOW)])
+    assert judged(message, presence={"ana": has_just_come}).fates["plain", "accept", "into a dead link"] == 1
 
 
 def test_a_post_to_a_connection_that_broke_long_before_is_lost() -> None:
@@ -137,6 +193,14 @@ def test_a_wake_by_the_very_connection_that_was_there_is_late_and_no_more() -> N
     assert ledger.late_wakes == [20]
 
 
+@pytest.mark.parametrize("sound", [[(120, NOW)], [(120, NOW), (139, NOW)]])
+def test_what_was_not_parked_yet_is_late_and_no_more(sound: list[tuple[float, float]]) -> None:
+    run = Run("SUCCEEDED", 100, 140, waits=(Wait(110, 140, "NoOpenConnection", 104, parking=True),))
+    ledger = judged(entry(runs=[run], handled=[handled(140)]), presence={"ana": Presence(sound=sound)})
+    assert ledger.balances
+    assert 20 in ledger.late_wakes
+
+
 @pytest.mark.parametrize(
     "sound",
     [
@@ -152,7 +216,7 @@ def test_a_wake_by_anything_else_is_luck(sound: list[tuple[float, float]]) -> No
 
 def test_who_was_overlooked_until_it_expired_lost_it() -> None:
     expired = replace(EXPIRED, end=300, waits=(Wait(110, 300, "NoOpenConnection", 0),))
-    message = entry(runs=[expired], letters=["MessageExpired"])
+    message = entry(ttl_seconds=100, runs=[expired], letters=[EXPIRY])
     assert breaches(judged(message, presence={"ana": Presence(sound=[(120, NOW)])})) == ["lost"]
     assert judged(message, presence={"ana": Presence(sound=[(0, 105), (290, NOW)])}).balances
 
@@ -181,6 +245,22 @@ def test_what_is_for_somebody_else_is_foreign() -> None:
     assert breaches(judged(message)) == ["foreign"]
 
 
+def test_what_was_posted_to_somebody_else_is_foreign_though_it_came_too() -> None:
+    assert breaches(judged(entry(handled=[handled()], posted=[100.0], posted_elsewhere=["bo"]))) == ["foreign"]
+
+
+def test_what_they_get_in_another_conversation_is_foreign() -> None:
+    message = entry(handled=[handled(), handled(user="ana@43", client="ana@43.0")])
+    assert breaches(judged(message)) == ["foreign"]
+
+
+@pytest.mark.parametrize("payload_of", ["m-2", None])
+def test_the_payload_of_another_is_foreign_under_its_own_id(payload_of: str | None) -> None:
+    message = entry()
+    message.handled = [handled(payload_of=payload_of)]
+    assert breaches(judged(message)) == ["foreign"]
+
+
 def test_what_nobody_sent_is_foreign() -> None:
     assert breaches(judged(strays=(("m-9", handled()),))) == ["foreign"]
 
@@ -190,11 +270,10 @@ def test_one_client_that_handles_an_id_twice_doubles_it_and_two_devices_do_not()
     assert judged(entry(handled=[handled(), handled(client="ana.1")])).balances
 
 
-def ordered(number: int, sequence: int | None, *, nth: int, at: float | None = None, **more: Any) -> Entry:
-    """An ordered message that was handled with this number, as the nth."""
+def ordered(number: int, sequence: int | None, *, nth: int, way: str = "start", **more: Any) -> Entry:
+    """An ordered message that was handled with this number, as the nth. Unless told, its run has numbered it."""
     one = handled(200.0, sequence=sequence, nth=nth, late=bool(more.pop("late", False)))
-    sent = 100.0 + number if at is None else at
-    return entry("ordered", number=number, at=sent, handled=[one], runs=[SUCCEEDED], **more)
+    return entry("ordered", way, number=number, at=100.0 + number, handled=[one], runs=[SUCCEEDED], **more)
 
 
 def test_ordered_messages_that_are_handled_by_their_numbers_are_in_order() -> None:
@@ -217,8 +296,28 @@ def test_late_is_in_order_only_where_the_client_gave_up_the_number_or_began_abov
     assert judged(ordered(1, 4, nth=1), ordered(2, 3, nth=2, late=True)).balances
 
 
+def gap(first: int, last: int, *, client: str = "ana.0", alone: bool = True) -> Gap:
+    """A client of Ana gave up these numbers."""
+    return Gap(150, client, first, last, "ana", alone)
+
+
+def test_a_number_that_an_only_client_waited_for_in_vain_is_out_of_order() -> None:
+    came = [ordered(1, 1, nth=1), ordered(2, 4, nth=2)]
+    ledger = judged(*came, gaps=(gap(2, 3),))
+    assert breaches(ledger) == ["out_of_order"]
+    assert "numbers [2, 3]" in str(ledger.violations[0])
+    came.append(ordered(3, 2, nth=3, late=True))
+    assert "numbers [3]" in str(judged(*came, gaps=(gap(2, 3),)).violations[0]), "one of them came late"
+    assert judged(*came, ordered(4, 3, nth=4, late=True), gaps=(gap(2, 3),)).balances, "both came late"
+
+
+def test_of_two_devices_the_other_one_may_have_had_the_number() -> None:
+    assert judged(ordered(1, 1, nth=1), ordered(2, 4, nth=2), gaps=(gap(2, 3, alone=False),)).balances
+
+
 def test_two_messages_under_one_number_are_out_of_order() -> None:
-    twice = judged(ordered(1, 1, nth=1), replace(ordered(2, 1, nth=2), handled=[handled(client="ana.1", sequence=1)]))
+    second = entry("ordered", number=2, runs=[SUCCEEDED], handled=[handled(client="ana.1", sequence=1)])
+    twice = judged(ordered(1, 1, nth=1), second)
     assert breaches(twice) == ["out_of_order"]
 
 
@@ -229,12 +328,16 @@ def test_one_message_under_two_numbers_is_out_of_order_unless_it_was_redriven() 
 
 
 def test_what_was_accepted_before_the_next_was_sent_has_the_lower_number() -> None:
-    first = ordered(1, 2, nth=2, answered_at_once=True)
-    second = ordered(2, 1, nth=1, answered_at_once=True)
+    first = ordered(1, 2, nth=2, way="accept")
+    second = ordered(2, 1, nth=1, way="accept")
     assert breaches(judged(first, second)) == ["out_of_order"]
-    assert judged(replace(first, answered_at_once=False), second).balances, "it was sent again"
+    assert breaches(judged(replace(first, answer="duplicate"), second)) == ["out_of_order"], "it was sent again"
+    assert breaches(judged(first, replace(second, way="start"))) == ["out_of_order"], "a run numbers itself, later"
     assert judged(first, replace(second, sent_at=101.05)).balances, "it was sent before the first was accepted"
-    assert judged(replace(first, way="start"), second).balances, "a run numbers itself"
+    assert judged(replace(first, way="start"), second).balances, "its run may number it after the second"
+    assert judged(replace(first, runs=[EXPIRED, replace(SUCCEEDED, start=120)]), second).balances, (
+        "it was redriven, and numbered anew"
+    )
 
 
 def test_lag_counts_from_sending_or_from_coming_back() -> None:
@@ -245,3 +348,11 @@ def test_lag_counts_from_sending_or_from_coming_back() -> None:
     )
     assert ledger.lags_there == [0.5]
     assert ledger.lags_came_back == [2.0]
+
+
+def test_until_all_is_quiet_what_goes_on_is_not_lost_but_who_is_overlooked_is() -> None:
+    goes_on = entry(runs=[Run("RUNNING", 100.0)])
+    forgotten = entry(runs=[Run("RUNNING", 100.0, waits=(Wait(110, 140, "NoOpenConnection", 109),))], number=2)
+    now = close([goes_on, forgotten], THERE, patience=PATIENCE, backoff=BACKOFF, is_over=False)
+    assert [one.message_id for one in now.violations] == ["m-2"]
+    assert breaches(judged(goes_on, forgotten)) == ["lost", "lost"]

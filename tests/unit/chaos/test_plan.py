@@ -43,6 +43,10 @@ def test_a_large_run_has_every_way_kind_and_move() -> None:
     assert script.outages
 
 
+def test_some_users_are_in_another_conversation_too() -> None:
+    assert {user.elsewhere for user in plan.make(1, 3000).users} == {True, False}
+
+
 def test_every_device_connects_first_and_is_at_rest_before_the_end() -> None:
     script = plan.make(2, 1500)
     for user in script.users:

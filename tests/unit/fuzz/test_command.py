@@ -8,6 +8,7 @@ from lambdas import calls, routes, tasks, triggers
 from lambdas.chat import routes as chat_routes
 from lambdas.chat import tasks as chat_tasks
 from lambdas.chat import triggers as chat_triggers
+from tests.fuzz import PAST_FINDINGS
 from tests.fuzz import __main__ as fuzz
 
 ROOMS = (calls, routes, tasks, triggers, chat_routes, chat_tasks, chat_triggers)
@@ -33,6 +34,12 @@ def test_every_parser_is_fuzzed() -> None:
     for name, target in parsing.TARGETS.items():
         for data in target.real:
             parsing.look(name, data)
+
+
+@pytest.mark.parametrize("held_by", PAST_FINDINGS.values(), ids=PAST_FINDINGS)
+def test_what_was_found_before_is_held_by_a_test_that_there_is(held_by: str) -> None:
+    module, _, test = held_by.partition("::")
+    assert f"\ndef {test}(" in (Path(fuzz.__file__).parents[1] / f"{module}.py").read_text("utf-8")
 
 
 def test_a_target_has_its_time_with_all_its_tests() -> None:

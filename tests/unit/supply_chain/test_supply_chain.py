@@ -87,6 +87,12 @@ def test_a_licence_that_is_not_allowed_or_not_known_is_found() -> None:
     assert list(licences.wrong({"pygal": "LGPL-3.0-or-later"}, deployed=frozenset({"pygal"})))
 
 
+def test_a_licence_that_is_said_otherwise_than_when_it_was_read_is_found() -> None:
+    assert list(licences.changed()) == []
+    (wrong,) = licences.changed({"sympy": licences.Review("BSD-3-Clause", "says BSD", "0" * 16)})
+    assert wrong.startswith("sympy: says otherwise")
+
+
 def planted(*parts: str) -> str:
     """A secret that this file does not hold in one piece."""
     return "".join(parts)
@@ -126,16 +132,25 @@ def test_what_is_no_bill_is_found() -> None:
     assert bill.wrong(made)
 
 
-def answering(text: str, status: int = 0) -> list[str]:
-    return [sys.executable, "-c", f"import sys; print({text!r}); sys.exit({status})"]
+def answering(text: str, status: int = 0, errors: str = "") -> list[str]:
+    return [sys.executable, "-c", f"import sys; print({text!r}); sys.stderr.write({errors!r}); sys.exit({status})"]
 
 
 def test_an_audit_says_what_it_found_or_that_there_was_no_answer() -> None:
     assert audit.of_python(answering("{}")) == audit.Audit("uv.lock")
     assert audit.of_python(answering('{"vulnerabilities": [1]}', 1)).found
-    assert audit.of_python(answering("", 2)).unreachable
+    assert audit.of_python(answering("", 2, "error sending request for url (https://api.osv.dev/)")).unreachable
+    (wrong,) = audit.of_python(answering("", 2, "error: unexpected argument '--frozen'")).found
+    assert "unexpected argument" in wrong
     good = {"auditReportVersion": 2, "vulnerabilities": {}}
     assert audit.of_npm(answering(json.dumps(good))) == audit.Audit("package-lock.json")
     bad = {**good, "vulnerabilities": {"ws": {"severity": "high"}}}
     assert audit.of_npm(answering(json.dumps(bad), 1)).found == ("ws: high",)
-    assert audit.of_npm(answering('{"message": "405"}', 1)).unreachable == "405"
+    refused = audit.of_npm(answering('{"message": "405 Method Not Allowed"}', 1))
+    assert refused.unreachable == "405 Method Not Allowed no answer"
+    assert audit.of_npm(answering('{"message": "no lock file"}', 1)).found
+
+
+@pytest.mark.parametrize("errors", ["", "Missing: async-timeout@4.0.3 from lock file", "networkx 3.503 is not locked"])
+def test_what_is_out_of_date_is_not_taken_for_a_network_that_is_down(errors: str) -> None:
+    assert not locks.tells_of_network(errors)
