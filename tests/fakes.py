@@ -216,7 +216,7 @@ class FakeSockets:
 
 @dataclass
 class FakeDeliveries:
-    """Deliveries: the runs that were started, by name. Those neither ``delivered`` nor ``ended``, undelivered, go on."""
+    """Deliveries: the runs that were started, by name, which go on unless ``delivered`` or ``ended``, undelivered."""
 
     runs: dict[str, str] = field(default_factory=dict)
     unreachable: set[str] = field(default_factory=set)

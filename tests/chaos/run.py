@@ -44,7 +44,7 @@ _TIMES = 1.5
 _MOST_PATIENCE_SECONDS = 30.0
 _SHARE = 90
 # In a run of so many messages every fault comes up, or its place is gone; and little of what was posted is in doubt.
-_MANY_MESSAGES = 1_500
+_MANY_MESSAGES = 5_000
 _MOST_IN_DOUBT = 0.01
 
 _TICK_SECONDS = 0.1

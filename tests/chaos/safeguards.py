@@ -151,7 +151,8 @@ def _come_long_after(name: str) -> list[User]:
 
 def _come_and_go(name: str) -> list[User]:
     away = Go(0, "down", seconds=6.0)
-    return _coming(name, users=8, apart=0.6, comes_at=3.0, sends_at=[0.0], moves=[(3.9, away)])
+    # Several messages each: a removal does harm only if it is held until the run has parked again.
+    return _coming(name, users=6, apart=0.8, comes_at=3.0, sends_at=[0.0, 0.1, 0.2], moves=[(3.9, away)])
 
 
 DELIVERY, TABLES = "lambdas/core/delivery.py", "lambdas/adapters/tables.py"

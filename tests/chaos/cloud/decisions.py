@@ -38,9 +38,9 @@ DEFAULT_RATES: Mapping[str, float] = {
     "disconnect_doubled": 0.1,
     "skewed_clock": 1.0,
     # The state machine's own calls, of which there is one for each dead letter.
-    "task_throttled": 0.15,
-    "task_error": 0.15,
-    "task_lost_answer": 0.15,
+    "task_throttled": 0.2,
+    "task_error": 0.25,
+    "task_lost_answer": 0.4,
 }
 
 

@@ -15,7 +15,7 @@ from tests.chaos.cloud.decisions import DEFAULT_RATES
 from tests.chaos.ledger import Fate, Ledger
 from tests.chaos.run import Control, patience_for, unfit
 
-MANY = plan.make(1, 1_500)
+MANY = plan.make(1, 5_000)
 EVERY_FAULT = dict.fromkeys(DEFAULT_RATES, 1)
 
 
