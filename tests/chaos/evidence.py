@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from local.stack import Stack
 from ringback.dead_letters import open_queue
 from ringback.names import execution_name, first_name
-from tests.chaos.ledger import Entry, Letter, Run, Wait
+from tests.chaos.ledger import Entry, Heard, Letter, Run, Wait
 from tests.chaos.plan import Ids
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ class Noted:
     faults: Counter[str] = field(default_factory=Counter)
     places: list[Fault] = field(default_factory=list)
     posted: list[tuple[float, str, str]] = field(default_factory=list)  # at, message id, user
+    heard: dict[str, list[Heard]] = field(default_factory=lambda: defaultdict(list))  # by user
 
     @classmethod
     def read(cls, file: Path, *, since: float) -> "Noted":
@@ -49,6 +50,8 @@ class Noted:
                 if "fault" in one:
                     noted.faults[one["fault"]] += 1
                     noted.places.append((one["fault"], one["function"], one["operation"], one["subject"], one["nth"]))
+                elif "heard" in one:
+                    noted.heard[one["user"]].append(Heard(one["heard"], one["at"]))
                 else:
                     noted.posted += [(one["at"], message_id, one["user"]) for message_id in one["posted"]]
         return noted
@@ -160,7 +163,7 @@ def waits_of(events: Iterable[Mapping[str, Any]], *, until: float) -> Iterator[W
             "TaskSubmitted",
             "LambdaFunctionScheduled",
         }:
-            yield Wait(since, at, why, tried_at, woken=kind == "TaskSucceeded", parking=_ended_in_parking(event))
+            yield Wait(since, at, why, tried_at, parking=_ended_in_parking(event))
             since = None
         if kind.endswith("StateEntered"):
             state = event["stateEnteredEventDetails"]["name"]

@@ -12,9 +12,9 @@ A message has one fate. The promise is broken where a fate is missing, or where 
   client waited in vain for one.
 
 Who is overlooked is judged by the run's own waits, not by luck: a run that was parked for longer than ``patience``
-while its recipient was connected, over a sound link and without a break, has overlooked them, also if something else
-delivered the message later: another connection, or a look. If it was this very connection that woke it, it is late, and
-no more: a stream tries for an hour. Late wake-ups are counted, and the longest is told.
+while its recipient was connected, over a sound link and without a break, and while `wake` had been told of that
+connection, has overlooked them, also if something else delivered the message later: another connection, or a look. How
+long the table's stream needs to tell `wake` is no matter of judgement, and is told apart.
 """
 
 from collections import Counter, defaultdict
@@ -44,6 +44,7 @@ SLACK_SECONDS = 2.5
 # What a run waits for when nobody was there. Everything else it waits out, with somebody there: that is backoff.
 NOBODY = frozenset({"NoOpenConnection", "ConnectionGone"})
 NOT_ACKNOWLEDGED = "States.Timeout"
+_HANDSHAKE_SECONDS = 6.0
 # By so much a life may seem too short: one function says when it ends, another that it has, and each has its clock.
 SKEW_SECONDS = 2.0
 
@@ -71,15 +72,14 @@ class Handled:
 class Wait:
     """A run was in Wait For Reconnect.
 
-    ``tried_at`` is when the attempt before was made, ``why`` the error it had; ``woken``: something ended the wait, and
-    not its own time. ``parking``: it ended in the function that parks the run, by its recheck or its failure.
+    ``tried_at`` is when the attempt before was made, ``why`` the error it had. ``parking``: it ended in the function
+    that parks the run, by its recheck or its failure.
     """
 
     start: float
     end: float
     why: str
     tried_at: float
-    woken: bool = False
     parking: bool = False
 
 
@@ -155,17 +155,31 @@ class Gap:
     alone: bool = False
 
 
+class Heard(NamedTuple):
+    """When the table's stream had told `wake` of the connection that was made at this time."""
+
+    connected_at: float
+    at: float
+
+
 @dataclass
 class Presence:
     """When a user was there.
 
     ``sound`` are the times of each connection that worked; ``dead`` those when a socket took bytes that nobody read;
-    ``breaks`` the moments at which a connection began or ended.
+    ``breaks`` the moments at which a connection began or ended; ``heard`` when `wake` was told of which.
     """
 
     sound: list[Interval] = field(default_factory=list)
     dead: list[Interval] = field(default_factory=list)
     breaks: list[float] = field(default_factory=list)
+    heard: list[Heard] = field(default_factory=list)
+
+    def heard_of(self, start: float, *, otherwise: float) -> float:
+        """When `wake` had been told of the connection that its client had from this time on."""
+        # API Gateway's time of a connection is that of its handshake, which takes some time.
+        near = [one.at for one in self.heard if start - _HANDSHAKE_SECONDS <= one.connected_at <= start + 0.5]
+        return max(near, default=otherwise)
 
     def was_there(self, at: float) -> bool:
         """Whether something that is posted then has to arrive."""
@@ -208,7 +222,8 @@ class Ledger:
     late: int = 0
     comes_again: int = 0
     redriven: int = 0
-    late_wakes: list[float] = field(default_factory=list)
+    late_parks: list[float] = field(default_factory=list)
+    stream_lags: list[float] = field(default_factory=list)
 
     @property
     def messages(self) -> int:
@@ -254,11 +269,12 @@ def close(
         strays: messages that clients handled and nobody sent, by id.
         is_over: whether all is quiet. Until it is, what has no fate yet is not lost.
     """
-    ledger = Ledger(gaps=len(gaps))
+    stream_lags = [one.at - one.connected_at for there in presence.values() for one in there.heard]
+    ledger = Ledger(gaps=len(gaps), stream_lags=stream_lags)
     messages = list(entries)
     for entry in messages:
         there = presence.get(entry.user, Presence())
-        found = _breaches(entry, there, patience=patience, backoff=backoff)
+        found = _breaches(entry, there, patience=patience, backoff=backoff, is_over=is_over)
         fate, why_lost = _fate(entry, there)
         if fate == "lost" and is_over and not any(one.breach == "lost" for one in found):
             found.append(_violation("lost", entry, why_lost))
@@ -267,8 +283,10 @@ def close(
         ledger.late += sum(one.late for one in entry.handled)
         ledger.comes_again += max(0, len(entry.posted) - 1)
         ledger.redriven += len(entry.runs) > 1
-        ledger.late_wakes += [
-            one.seconds for one in _overlooked(entry, there, patience=patience, backoff=backoff) if one.late
+        ledger.late_parks += [
+            one.seconds
+            for one in _overlooked(entry, there, patience=patience, backoff=backoff, is_over=is_over)
+            if one.late
         ]
         _add_lag(ledger, entry, there)
     ledger.violations += [
@@ -321,7 +339,7 @@ def _undelivered(entry: Entry, last: Run) -> tuple[Fate, str]:
     return "expired", ""
 
 
-def _breaches(entry: Entry, there: Presence, *, patience: float, backoff: float) -> list[Violation]:
+def _breaches(entry: Entry, there: Presence, *, patience: float, backoff: float, is_over: bool) -> list[Violation]:
     found = [
         _violation("foreign", entry, f"{one.client} handled it, who is {one.user}")
         for one in entry.handled
@@ -349,7 +367,7 @@ def _breaches(entry: Entry, there: Presence, *, patience: float, backoff: float)
     acknowledged = any(run.status == "SUCCEEDED" for run in entry.runs) and entry.wants_acknowledgement
     if acknowledged and entry.first_handled is None:
         found.append(_violation("lost", entry, "it was acknowledged, and no client handled it"))
-    for overlooked in _overlooked(entry, there, patience=patience, backoff=backoff):
+    for overlooked in _overlooked(entry, there, patience=patience, backoff=backoff, is_over=is_over):
         if not overlooked.late:
             why = f"its run waited for {overlooked.seconds:.1f} s after {overlooked.why}, and the recipient was there"
             found.append(_violation("lost", entry, why))
@@ -363,7 +381,9 @@ class _Overlooked(NamedTuple):
     late: bool
 
 
-def _overlooked(entry: Entry, there: Presence, *, patience: float, backoff: float) -> Iterator[_Overlooked]:
+def _overlooked(
+    entry: Entry, there: Presence, *, patience: float, backoff: float, is_over: bool
+) -> Iterator[_Overlooked]:
     """The times for which its runs waited for somebody who was there, longer than is within reason."""
     handled = entry.first_handled
     for wait in (wait for run in entry.runs for wait in run.waits):
@@ -374,13 +394,13 @@ def _overlooked(entry: Entry, there: Presence, *, patience: float, backoff: floa
             # A connection that was posted to and did not acknowledge is waited out; one that came since ends the wait.
             if wait.why == NOT_ACKNOWLEDGED and start <= wait.tried_at:
                 continue
-            seconds = min(wait.end, end) - max(wait.start, start)
+            # Of what was never told when all is over, the run waits from the connection's beginning.
+            heard = there.heard_of(start, otherwise=start if is_over else end)
+            seconds = min(wait.end, end) - max(wait.start, start, heard)
             if seconds > allowed:
-                by_another = any(start < other <= wait.end for other, _ in there.sound)
-                by_this = wait.woken and wait.end <= end and not by_another
                 # Until a run is parked no wake-up can be lost. Its function was held, or had to wait for its turn: the
                 # local cloud runs two of each at a time, where AWS runs as many as it takes.
-                yield _Overlooked(seconds, wait.why, late=by_this or wait.parking)
+                yield _Overlooked(seconds, wait.why, late=wait.parking)
 
 
 def _out_of_order(entries: Sequence[Entry], gaps: Sequence[Gap]) -> list[Violation]:

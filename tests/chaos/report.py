@@ -56,11 +56,12 @@ class Report:
             "postedAgain": ledger.comes_again,
             "gapsGivenUp": ledger.gaps,
             "late": ledger.late,
-            "wokenLate": len(ledger.late_wakes),
-            "longestLateWakeSeconds": round(max(ledger.late_wakes, default=0.0), 1),
+            "parkedLate": len(ledger.late_parks),
+            "longestLateParkSeconds": round(max(ledger.late_parks, default=0.0), 1),
             "lagSeconds": {
                 "recipientWasThere": percentiles(ledger.lags_there),
                 "afterTheyCameBack": percentiles(ledger.lags_came_back),
+                "stream": percentiles(ledger.stream_lags),
             },
             "faults": dict(sorted(self.faults.items())),
             "clientErrors": dict(sorted(self.errors.items())),
@@ -84,7 +85,8 @@ class Report:
             f"of the plain ones: into a dead link {plain['into a dead link']:.1%}, in doubt {plain['in doubt']:.1%}",
             f"redriven {ledger.redriven}, posted more than once {ledger.comes_again}",
             f"numbers given up {ledger.gaps}, handled late {ledger.late}",
-            f"woken late {len(ledger.late_wakes)}, the longest after {max(ledger.late_wakes, default=0):.0f} s",
+            f"parked late {len(ledger.late_parks)}, the longest after {max(ledger.late_parks, default=0):.0f} s",
+            f"the stream told wake of a connection after {_times(ledger.stream_lags) or 'no time that was noted'}",
             "",
             *_histogram("lag, recipient was there: from sending to handling", ledger.lags_there),
             "",
@@ -112,6 +114,10 @@ def percentiles(values: Sequence[float], shares: Sequence[int] = _PERCENTILES) -
     }
 
 
+def _times(values: Sequence[float]) -> str:
+    return ", ".join(f"{name} {value:g} s" for name, value in percentiles(values).items())
+
+
 def _counts(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {count}" for name, count in sorted(counts.items())) or "none"
 
@@ -136,7 +142,7 @@ def _table(ledger: Ledger) -> list[str]:
 def _histogram(title: str, values: Sequence[float]) -> list[str]:
     if not values:
         return [f"{title}: none"]
-    shares = ", ".join(f"{name} {value:g} s" for name, value in percentiles(values).items())
+    shares = _times(values)
     bounds = [*_BOUNDS_SECONDS, float("inf")]
     counts, lower = [], 0.0
     for bound in bounds:

@@ -154,6 +154,11 @@ class Journal:
         with self._lock:
             self._write({"at": self._now(), "posted": list(message_ids), "connection": connection_id, "user": user})
 
+    def heard(self, connected_at: float, user: str) -> None:
+        """`wake` has done what it does for a connection of this user."""
+        with self._lock:
+            self._write({"at": self._now(), "heard": connected_at, "user": user})
+
     def _write(self, line: dict[str, Any]) -> None:
         self._file.write(json.dumps(line) + "\n")
         self._file.flush()

@@ -28,6 +28,8 @@ _FAILURES = {
     "error": {"errorType": "Lambda.ServiceException", "errorMessage": "An error occurred and the request failed."},
 }
 
+_ALL = "all"
+
 Execute = Callable[[Json, Any], Json]
 
 
@@ -104,10 +106,23 @@ class Deliveries:
         if late:
             _wait(max(self._chaos.between(*_STREAM_LATE_SECONDS, "late_records", at) for at in late))
         result = upstream(function, event)
+        self._note_heard(function_name(function.get("config") or function), places, result)
         again = [record for record, at in places if self._chaos.happens("duplicate_records", at)]
         if again and not result.get("error"):
             upstream(function, {**event, "Records": again})
         return result
+
+    def _note_heard(self, name: str, places: list[tuple[Json, Place]], result: Json) -> None:
+        """Write down of which connections `wake` has heard by now."""
+        if name != "wake":
+            return
+        failed = _first_failure(result)
+        for record, at in places:
+            if record["dynamodb"]["SequenceNumber"] == failed:
+                return
+            image = record["dynamodb"].get("NewImage", {})
+            if failed != _ALL and record["eventName"] == "INSERT" and "connected_at" in image:
+                self._chaos.journal.heard(int(image["connected_at"]["N"]) / 1000, at.subject)
 
     def _places(self, function: Json, source: str, event: Json) -> list[tuple[Json, Place]]:
         name = function_name(function.get("config") or function)
@@ -194,6 +209,16 @@ class Deliveries:
             return answer
 
         return handle
+
+
+def _first_failure(result: Json) -> str:
+    """The sequence number of the first record that failed, "" for none; `_ALL` if none was done."""
+    if not result.get("error"):
+        return ""
+    body = result.get("body")
+    if isinstance(body, dict) and body.get("errorType") == "BatchItemFailures":
+        return str(body["errorMessage"]).split()[1]  # as local.corrections.event_sources says it
+    return _ALL
 
 
 def _is_accepted(response: Any) -> bool:

@@ -48,7 +48,7 @@ def test_a_wait_lasts_from_parking_to_waking_and_knows_why() -> None:
         event(28, SCHEDULED),
     ]
     assert list(waits_of(history, until=50)) == [
-        Wait(12.5, 20, "NoOpenConnection", 0.0, woken=True),
+        Wait(12.5, 20, "NoOpenConnection", 0.0),
         Wait(28, 50, "States.Timeout", 21),
     ]
 
@@ -64,7 +64,7 @@ def test_the_pauses_between_tries_to_park_are_no_waits() -> None:
     ]
     assert list(waits_of(history, until=50)) == [
         Wait(12, 13, "ConnectionGone", 0, parking=True),
-        Wait(33, 40, "ConnectionGone", 0, woken=True),
+        Wait(33, 40, "ConnectionGone", 0),
     ]
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.chaos.ledger import Breach, Entry, Fate, Gap, Handled, Ledger, Letter, Presence, Run, Wait, close
+from tests.chaos.ledger import Breach, Entry, Fate, Gap, Handled, Heard, Ledger, Letter, Presence, Run, Wait, close
 
 NOW = 1_000.0
 THERE = {"ana": Presence(sound=[(0.0, NOW)])}
@@ -173,9 +173,9 @@ def test_a_post_to_a_connection_that_broke_long_before_is_lost() -> None:
     assert breaches(judged(entry(answer="delivered", posted=[100.0]), presence={"ana": there})) == ["lost"]
 
 
-def waited(why: str, start: float, end: float, *, woken: bool = False, **more: Any) -> Entry:
+def waited(why: str, start: float, end: float, **more: Any) -> Entry:
     """A message that got there after its run had waited."""
-    run = Run("SUCCEEDED", 100, end, waits=(Wait(start, end, why, tried_at=start - 6, woken=woken),))
+    run = Run("SUCCEEDED", 100, end, waits=(Wait(start, end, why, tried_at=start - 6),))
     return entry(runs=[run], **{"handled": [handled(end)], **more})
 
 
@@ -186,11 +186,18 @@ def test_who_was_there_for_long_while_it_waited_is_overlooked_though_it_came_lat
     assert judged(waited(why, 110, 134), presence=back).balances, "within patience"
 
 
-def test_a_wake_by_the_very_connection_that_was_there_is_late_and_no_more() -> None:
-    back = {"ana": Presence(sound=[(50, 100), (120, NOW)])}
-    ledger = judged(waited("NoOpenConnection", 110, 140, woken=True), presence=back)
-    assert ledger.balances
-    assert ledger.late_wakes == [20]
+def test_before_wake_has_been_told_of_a_connection_nobody_is_overlooked() -> None:
+    late = {"ana": Presence(sound=[(50, 100), (120, NOW)], heard=[Heard(119, 130)])}
+    assert judged(waited("NoOpenConnection", 110, 144), presence=late).balances
+    assert judged(waited("NoOpenConnection", 110, 144), presence=late).stream_lags == [11]
+    assert breaches(judged(waited("NoOpenConnection", 110, 146), presence=late)) == ["lost"]
+
+
+def test_who_wake_was_never_told_of_is_overlooked_when_all_is_over_and_not_before() -> None:
+    untold = {"ana": Presence(sound=[(50, 100), (120, NOW)], heard=[Heard(50, 51)])}
+    message = [waited("NoOpenConnection", 110, 140)]
+    assert breaches(close(message, untold, patience=PATIENCE, backoff=BACKOFF)) == ["lost"]
+    assert close(message, untold, patience=PATIENCE, backoff=BACKOFF, is_over=False).balances
 
 
 @pytest.mark.parametrize("sound", [[(120, NOW)], [(120, NOW), (139, NOW)]])
@@ -198,7 +205,7 @@ def test_what_was_not_parked_yet_is_late_and_no_more(sound: list[tuple[float, fl
     run = Run("SUCCEEDED", 100, 140, waits=(Wait(110, 140, "NoOpenConnection", 104, parking=True),))
     ledger = judged(entry(runs=[run], handled=[handled(140)]), presence={"ana": Presence(sound=sound)})
     assert ledger.balances
-    assert 20 in ledger.late_wakes
+    assert 20 in ledger.late_parks
 
 
 @pytest.mark.parametrize(
@@ -209,8 +216,8 @@ def test_what_was_not_parked_yet_is_late_and_no_more(sound: list[tuple[float, fl
         pytest.param([(120, 138)], id="when they had gone"),
     ],
 )
-def test_a_wake_by_anything_else_is_luck(sound: list[tuple[float, float]]) -> None:
-    message = waited("NoOpenConnection", 110, 140, woken=True)
+def test_whatever_ends_such_a_wait_is_luck(sound: list[tuple[float, float]]) -> None:
+    message = waited("NoOpenConnection", 110, 140)
     assert breaches(judged(message, presence={"ana": Presence(sound=sound)})) == ["lost"]
 
 
@@ -353,6 +360,7 @@ def test_lag_counts_from_sending_or_from_coming_back() -> None:
 def test_until_all_is_quiet_what_goes_on_is_not_lost_but_who_is_overlooked_is() -> None:
     goes_on = entry(runs=[Run("RUNNING", 100.0)])
     forgotten = entry(runs=[Run("RUNNING", 100.0, waits=(Wait(110, 140, "NoOpenConnection", 109),))], number=2)
-    now = close([goes_on, forgotten], THERE, patience=PATIENCE, backoff=BACKOFF, is_over=False)
+    told = {"ana": replace(THERE["ana"], heard=[Heard(start, start + 1) for start, _ in THERE["ana"].sound])}
+    now = close([goes_on, forgotten], told, patience=PATIENCE, backoff=BACKOFF, is_over=False)
     assert [one.message_id for one in now.violations] == ["m-2"]
     assert breaches(judged(goes_on, forgotten)) == ["lost", "lost"]

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -13,30 +12,18 @@ import pytest
 from tests.chaos import plan
 from tests.chaos.cloud.decisions import DEFAULT_RATES
 from tests.chaos.ledger import Fate, Ledger
-from tests.chaos.run import Control, patience_for, unfit
+from tests.chaos.run import Control, unfit
 
 MANY = plan.make(1, 5_000)
 EVERY_FAULT = dict.fromkeys(DEFAULT_RATES, 1)
 
 
-def ledger(*, came_back: float = 1.0, doubtful: int = 0) -> Ledger:
+def ledger(*, doubtful: int = 0) -> Ledger:
     """One of a thousand plain messages."""
     fates: Counter[tuple[str, str, Fate]] = Counter(
         {("plain", "sns", "delivered"): 1_000 - doubtful, ("plain", "accept", "in doubt"): doubtful}
     )
-    return Ledger(fates=fates, lags_came_back=[came_back] * 10)
-
-
-@pytest.mark.parametrize(("came_back", "patience"), [(1, 15), (10, 15), (12, 18), (20, 30), (21, 30), (90, 30)])
-def test_patience_grows_with_what_is_usual_but_not_for_long(came_back: float, patience: float) -> None:
-    assert patience_for(ledger(came_back=came_back)) == patience
-
-
-def test_a_run_in_which_much_was_late_judges_nothing() -> None:
-    judges = partial(unfit, MANY, faults=EVERY_FAULT)
-    assert not list(judges(ledger(came_back=20)))
-    (why,) = judges(ledger(came_back=21))
-    assert "too busy to judge" in why
+    return Ledger(fates=fates)
 
 
 def test_much_in_doubt_is_too_much() -> None:

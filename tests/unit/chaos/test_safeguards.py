@@ -11,7 +11,7 @@ from tests.chaos import plan, safeguards
 from tests.chaos.cloud.decisions import DEFAULT_RATES, Orders, rate_of
 from tests.chaos.ledger import BREACHES, Breach, Ledger, Violation
 from tests.chaos.plan import Go, Script, Send
-from tests.chaos.run import _MOST_PATIENCE_SECONDS as MOST_PATIENCE_SECONDS
+from tests.chaos.run import PATIENCE_SECONDS
 from tests.chaos.safeguards import SAFEGUARDS, Change, Safeguard
 
 EACH = pytest.mark.parametrize("safeguard", SAFEGUARDS, ids=[safeguard.name for safeguard in SAFEGUARDS])
@@ -126,4 +126,4 @@ def test_they_live_longer_than_anybody_may_be_overlooked() -> None:
         there = max(step.at + step.seconds for step in user.steps if isinstance(step, Go))
         for send in user.sends:
             assert send.ttl_seconds is not None
-            assert send.at + send.ttl_seconds > there + MOST_PATIENCE_SECONDS + 10
+            assert send.at + send.ttl_seconds > there + PATIENCE_SECONDS + 10
