@@ -174,7 +174,7 @@ def stage() -> tuple[Scene, ...]:
         Scene("triggers.ingest", lambda: {"Records": [_record(now)]}),
         Scene("routes.acknowledge", lambda: _frame({"action": "ack", "id": MESSAGE_ID})),
         Scene("routes.connect", _handshake),
-        Scene("routes.disconnect", _frame),
+        Scene("routes.disconnect", lambda: _frame(kind="DISCONNECT")),
         Scene("routes.authorizer", authorizer_event),
     )
 
@@ -239,11 +239,12 @@ def _record(now: datetime) -> Json:
     }
 
 
-def _frame(body: Json | None = None) -> Json:
+def _frame(body: Json | None = None, *, kind: str = "MESSAGE") -> Json:
     granted = {"user": ANA.user, "context": ANA.context, "contextId": ANA.context_id}
     expires_at = round((datetime.now(UTC) + timedelta(hours=1)).timestamp())
     return {
         "requestContext": {
+            "eventType": kind,
             "connectionId": "Sm9tZUNvbm5lY3Q=",
             "authorizer": {**granted, "tokenExpiresAt": str(expires_at), "attributes": "{}", "inConversation": "false"},
             "identity": {"sourceIp": "203.0.113.7"},
@@ -253,7 +254,7 @@ def _frame(body: Json | None = None) -> Json:
 
 
 def _handshake() -> Json:
-    return {**_frame(), "headers": {"Host": "abcdefabcd.execute-api.eu-central-1.amazonaws.com"}}
+    return {**_frame(kind="CONNECT"), "headers": {"Host": "abcdefabcd.execute-api.eu-central-1.amazonaws.com"}}
 
 
 def _text(moment: datetime) -> str:

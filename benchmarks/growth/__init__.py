@@ -109,11 +109,13 @@ class Stage:
 
     def connect(self, user: str) -> Used:
         """Open a connection."""
-        return self._call(self._functions.connect, {"headers": {}, "requestContext": _connection(user)})
+        return self._call(self._functions.connect, {"headers": {}, "requestContext": _connection(user, "CONNECT")})
 
     def disconnect(self, user: str) -> Used:
         """Close it."""
-        return self._call(self._functions.disconnect, {"headers": {}, "requestContext": _connection(user)})
+        return self._call(
+            self._functions.disconnect, {"headers": {}, "requestContext": _connection(user, "DISCONNECT")}
+        )
 
     def resolve(self, user: str) -> Used:
         """Find the connections for a message."""
@@ -140,7 +142,7 @@ class Stage:
     def acknowledge(self, user: str, message_id: str) -> Used:
         """Acknowledge it."""
         body = json.dumps({"action": "ack", "id": message_id})
-        return self._call(self._functions.acknowledge, {"requestContext": _connection(user), "body": body})
+        return self._call(self._functions.acknowledge, {"requestContext": _connection(user, "MESSAGE"), "body": body})
 
     def state(self, user: str) -> dict[str, Any]:
         """The connections as a run hands them on."""
@@ -407,9 +409,10 @@ def _recipient(user: str) -> dict[str, str]:
     return {"user": user, "context": "chat", "contextId": "42"}
 
 
-def _connection(user: str) -> dict[str, Any]:
+def _connection(user: str, kind: str) -> dict[str, Any]:
     authorizer = {**_recipient(user), "tokenExpiresAt": str(_ENDS_AT)}
-    return {"connectionId": "Sm9tZUlkPQab=", "authorizer": authorizer, "routeKey": "ack", "requestId": "Sm9tZUlkPQ="}
+    ids = {"connectionId": "Sm9tZUlkPQab=", "requestId": "Sm9tZUlkPQ="}
+    return {**ids, "eventType": kind, "authorizer": authorizer, "routeKey": "ack"}
 
 
 def _now() -> str:
