@@ -44,7 +44,7 @@ SLACK_SECONDS = 2.5
 # What a run waits for when nobody was there. Everything else it waits out, with somebody there: that is backoff.
 NOBODY = frozenset({"NoOpenConnection", "ConnectionGone"})
 NOT_ACKNOWLEDGED = "States.Timeout"
-_HANDSHAKE_SECONDS = 6.0
+_HANDSHAKE_SECONDS = 30.0  # what the clients allow
 # By so much a life may seem too short: one function says when it ends, another that it has, and each has its clock.
 SKEW_SECONDS = 2.0
 

@@ -32,7 +32,7 @@ DEFAULT_RATES: Mapping[str, float] = {
     "duplicate_batch": 0.06,
     "reordered_batch": 0.1,
     "duplicate_records": 0.05,
-    "late_records": 0.03,
+    "late_records": 0.01,
     "disconnect_lost": 0.1,
     "disconnect_late": 0.2,
     "disconnect_doubled": 0.1,
