@@ -45,6 +45,7 @@ SLACK_SECONDS = 2.5
 NOBODY = frozenset({"NoOpenConnection", "ConnectionGone"})
 NOT_ACKNOWLEDGED = "States.Timeout"
 _HANDSHAKE_SECONDS = 30.0  # what the clients allow
+_WRONG_CLOCK_SECONDS = 1.5
 # By so much a life may seem too short: one function says when it ends, another that it has, and each has its clock.
 SKEW_SECONDS = 2.0
 
@@ -177,8 +178,8 @@ class Presence:
 
     def heard_of(self, start: float, *, otherwise: float) -> float:
         """When `wake` had been told of the connection that its client had from this time on."""
-        # API Gateway's time of a connection is that of its handshake, which takes some time.
-        near = [one.at for one in self.heard if start - _HANDSHAKE_SECONDS <= one.connected_at <= start + 0.5]
+        # A connection's time is that of its handshake, which takes some time, on a clock that is wrong.
+        near = [one.at for one in self.heard if -_HANDSHAKE_SECONDS <= one.connected_at - start <= _WRONG_CLOCK_SECONDS]
         return max(near, default=otherwise)
 
     def was_there(self, at: float) -> bool:
