@@ -275,7 +275,8 @@ def close(
     messages = list(entries)
     for entry in messages:
         there = presence.get(entry.user, Presence())
-        found = _breaches(entry, there, patience=patience, backoff=backoff, is_over=is_over)
+        overlooked = list(_overlooked(entry, there, patience=patience, backoff=backoff, is_over=is_over))
+        found = _breaches(entry, overlooked)
         fate, why_lost = _fate(entry, there)
         if fate == "lost" and is_over and not any(one.breach == "lost" for one in found):
             found.append(_violation("lost", entry, why_lost))
@@ -284,11 +285,7 @@ def close(
         ledger.late += sum(one.late for one in entry.handled)
         ledger.comes_again += max(0, len(entry.posted) - 1)
         ledger.redriven += len(entry.runs) > 1
-        ledger.late_parks += [
-            one.seconds
-            for one in _overlooked(entry, there, patience=patience, backoff=backoff, is_over=is_over)
-            if one.late
-        ]
+        ledger.late_parks += [one.seconds for one in overlooked if one.late]
         _add_lag(ledger, entry, there)
     ledger.violations += [
         Violation("foreign", one.user, message_id, f"{one.client} handled a message that nobody sent")
@@ -340,7 +337,7 @@ def _undelivered(entry: Entry, last: Run) -> tuple[Fate, str]:
     return "expired", ""
 
 
-def _breaches(entry: Entry, there: Presence, *, patience: float, backoff: float, is_over: bool) -> list[Violation]:
+def _breaches(entry: Entry, overlooked: "Iterable[_Overlooked]") -> list[Violation]:
     found = [
         _violation("foreign", entry, f"{one.client} handled it, who is {one.user}")
         for one in entry.handled
@@ -368,9 +365,9 @@ def _breaches(entry: Entry, there: Presence, *, patience: float, backoff: float,
     acknowledged = any(run.status == "SUCCEEDED" for run in entry.runs) and entry.wants_acknowledgement
     if acknowledged and entry.first_handled is None:
         found.append(_violation("lost", entry, "it was acknowledged, and no client handled it"))
-    for overlooked in _overlooked(entry, there, patience=patience, backoff=backoff, is_over=is_over):
-        if not overlooked.late:
-            why = f"its run waited for {overlooked.seconds:.1f} s after {overlooked.why}, and the recipient was there"
+    for one in overlooked:
+        if not one.late:
+            why = f"its run waited for {one.seconds:.1f} s after {one.why}, and the recipient was there"
             found.append(_violation("lost", entry, why))
             break
     return found

@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from local.stack import Stack
-from tests.chaos import evidence, plan
+from tests.chaos import evidence
 from tests.chaos.backend import Backend
 from tests.chaos.cloud.decisions import DEFAULT_RATES, FILE
 from tests.chaos.evidence import Fault, Noted
@@ -75,35 +75,6 @@ class Played:
     def ledger(self) -> Ledger:
         """The closed ledger."""
         return self.report.ledger
-
-
-def run(
-    stack: Stack,
-    *,
-    seed: int,
-    messages: int,
-    rates: Mapping[str, float] | None = None,
-    aimed: Mapping[str, float] | None = None,
-    seconds: float | None = None,
-    client_module: Path | None = None,
-    say: Say = print,
-) -> Ledger:
-    """Play a run that is drawn from the seed, on a stack that was deployed with `STAGE` and `SERVER`.
-
-    Args:
-        stack: where.
-        seed: of the script and of the faults.
-        messages: how many are published.
-        rates: of faults; the cloud's own unless told.
-        aimed: further rates, which go before those.
-        seconds: how long the script takes; by the number of messages unless told.
-        client_module: another `ringback.js`.
-        say: hears of the progress.
-    """
-    if aimed is not None:
-        rates = {**(DEFAULT_RATES if rates is None else rates), **aimed}
-    script = plan.make(seed, messages, rates=rates, seconds=seconds)
-    return play(stack, script, client_module=client_module, say=say).ledger
 
 
 def play(
@@ -207,18 +178,18 @@ class _Run:
             ) as swarm:
                 for user in self.script.users:
                     await swarm.add(user)
-                self.started = started = time.time()
+                self.started = time.time()
                 await asyncio.to_thread(control.begin, self.script)
                 try:
                     await self._warm_up(swarm)
                     await self._follow(swarm, backend, control)
                 finally:
                     await asyncio.to_thread(control.end)
-                played_for = time.time() - started
+                played_for = time.time() - self.started
                 await swarm.settle()
                 if not await self._drain(swarm, backend, ids):
                     self.problems.append("It did not become quiet: see what went on last.")
-                drained_for = time.time() - started - played_for
+                drained_for = time.time() - self.started - played_for
                 after = await asyncio.to_thread(control.told)
                 load = {
                     "seconds": played_for,
@@ -230,7 +201,7 @@ class _Run:
                     "invocations": after.get("invocations", 0) - before.get("invocations", 0),
                     "calls": after.get("calls", 0) - before.get("calls", 0),
                 }
-                return await asyncio.to_thread(self._close, swarm, backend, ids, started, load)
+                return await asyncio.to_thread(self._close, swarm, backend, ids, load)
         finally:
             await asyncio.to_thread(backend.close)
 
@@ -348,9 +319,9 @@ class _Run:
         )["Attributes"]
         return sum(int(number) for number in attributes.values())
 
-    def _close(self, swarm: Swarm, backend: Backend, ids: Ids, started: float, load: dict[str, float]) -> Played:
+    def _close(self, swarm: Swarm, backend: Backend, ids: Ids, load: dict[str, float]) -> Played:
         entries = backend.entries
-        noted = Noted.read(self.stack.cloud.directory / FILE, since=started)
+        noted = Noted.read(self.stack.cloud.directory / FILE, since=self.started)
         strays = _add_handled(entries, swarm, ids)
         evidence.fill_in(entries, self.stack, ids, noted, patience=PATIENCE_SECONDS, say=self.say)
         ledger = _judge(entries, swarm, strays, noted, is_over=self.is_over)

@@ -2,7 +2,6 @@
 
 import json
 import re
-import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -155,15 +154,14 @@ def _let_age(play: Play, chat: str) -> None:
 def times_out(play: Play) -> None:
     """It calls the function when a state has waited its full time; a run of its own has little."""
     client = play.stage.installation.clients.stepfunctions
-    chat = f"none-{uuid.uuid4()}"
-    situation = {"chatId": chat, "phase": "Waiting", "seconds": 1}
     machine = play.stage.installation.chat_session_state_machine_arn
     ana = Person.at(play.stage, "ana", role="customer")
     chat = _start(play, ana)
     _phase(play, chat, "Waiting")
-    arn = client.start_execution(
-        stateMachineArn=machine, name=f"short-{chat}", input=json.dumps({**situation, "chatId": chat})
-    )["executionArn"]
+    situation = {"chatId": chat, "phase": "Waiting", "seconds": 1}
+    arn = client.start_execution(stateMachineArn=machine, name=f"short-{chat}", input=json.dumps(situation))[
+        "executionArn"
+    ]
     runs = Runs(client, machine)
     play.until(lambda: True if "Which Phase?" in runs.read(arn).states else None, "the next phase")
     client.stop_execution(executionArn=arn)

@@ -106,18 +106,15 @@ class Play:
 
     def rows(self, user: str) -> list[dict[str, Any]]:
         """The stored connections of this user."""
-        answer = self.stage.installation.clients.dynamodb.query(
-            TableName=self.stage.installation.connections_table_name,
-            KeyConditionExpression="caller_id = :user",
-            ExpressionAttributeValues={":user": {"S": f"user#{user}"}},
-            ConsistentRead=True,
-        )
-        return answer["Items"]
+        return self._of_user(self.stage.installation.connections_table_name, user)
 
     def callbacks(self, user: str) -> list[dict[str, Any]]:
         """What waits for this user."""
+        return self._of_user(self.stage.installation.callbacks_table_name, user)
+
+    def _of_user(self, table: str, user: str) -> list[dict[str, Any]]:
         answer = self.stage.installation.clients.dynamodb.query(
-            TableName=self.stage.installation.callbacks_table_name,
+            TableName=table,
             KeyConditionExpression="caller_id = :user",
             ExpressionAttributeValues={":user": {"S": f"user#{user}"}},
             ConsistentRead=True,
