@@ -29,12 +29,17 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 
 
 def _wake(records: list[dict[str, Any]], pace: Pace) -> str | None:
-    """Wake who waits for these connections, in their order; answers the record that this ended at, None if at none."""
+    """Wake who waits for these connections, in their order; answers the first record that failed, None if none did.
+
+    One person whom it fails for holds up nobody else: the rest of the batch is woken all the same, while there is time.
+    """
     callbacks = CallbackTable(settings.load(settings.Wake).callbacks_table_name)
     tokens = PacedTokens(WaitingRuns(tries_again=False), pace)
     arrivals = [(record, connection_from_item(record["dynamodb"]["NewImage"])) for record in records]
+    first_failed = None
     for _, group in groupby(arrivals, key=lambda arrival: arrival[1].recipient):
         together = list(group)
+        number = str(together[0][0]["dynamodb"]["SequenceNumber"])
         try:
             woken = delivery.wake(
                 [connection for _, connection in together],
@@ -45,6 +50,9 @@ def _wake(records: list[dict[str, Any]], pace: Pace) -> str | None:
         except ServiceUnavailable as error:
             logger.warning("the stream brings the records again", extra={"reason": str(error)})
             count(Metric.ERRORS)
-            return str(together[0][0]["dynamodb"]["SequenceNumber"])
-        count(Metric.WOKEN, woken)
-    return None
+            first_failed = first_failed or number
+            if pace.seconds_left() <= 0:
+                break
+        else:
+            count(Metric.WOKEN, woken)
+    return first_failed
