@@ -126,12 +126,12 @@ class Client:
         """Every message that came, in the order of arrival, alone or in a batch."""
         return [message for frame in list(self.frames) for message in frame.messages]
 
-    def await_message(self, message_id: str, *, seconds: float = 20) -> Frame:
+    def await_message(self, message_id: str, *, seconds: float = 60) -> Frame:
         """Wait for a message."""
         self.await_frames(lambda: bool(self.messages(message_id)), f"message {message_id}", seconds=seconds)
         return self.messages(message_id)[0]
 
-    def await_frames(self, arrived: Callable[[], bool], what: str, *, seconds: float = 20) -> None:
+    def await_frames(self, arrived: Callable[[], bool], what: str, *, seconds: float = 60) -> None:
         """Wait until the frames that arrived satisfy a condition; raises `TimeoutError` naming what did not come."""
         with self._news:
             if not self._news.wait_for(arrived, timeout=seconds):

@@ -109,7 +109,7 @@ class Runs:
             events=events,
         )
 
-    def await_run(self, arn: str, condition: Callable[[Run], bool], what: str, *, seconds: float = 30) -> Run:
+    def await_run(self, arn: str, condition: Callable[[Run], bool], what: str, *, seconds: float = 60) -> Run:
         """Wait until a run is as it should be; raises `TimeoutError` with where it was instead."""
         deadline = time.monotonic() + seconds
         while True:
@@ -120,10 +120,10 @@ class Runs:
                 raise TimeoutError(f"after {seconds:g} s the run is not {what}: {run.status}, at {run.states[-1:]}")
             time.sleep(_POLL_SECONDS)
 
-    def await_end(self, arn: str, *, seconds: float = 30) -> Run:
+    def await_end(self, arn: str, *, seconds: float = 60) -> Run:
         """Wait until a run has ended."""
         return self.await_run(arn, lambda run: run.status != "RUNNING", "ended", seconds=seconds)
 
-    def await_waiting(self, arn: str, *, seconds: float = 30) -> Run:
+    def await_waiting(self, arn: str, *, seconds: float = 60) -> Run:
         """Wait until a run is parked, or about to be."""
         return self.await_run(arn, lambda run: run.states[-1:] == ["Wait For Reconnect"], "waiting", seconds=seconds)

@@ -177,7 +177,7 @@ class Stage:
         )["Attributes"]
         return not any(int(number) for number in attributes.values())
 
-    def until(self, look: Callable[[], T | None], what: str, *, seconds: float = 20) -> T:
+    def until(self, look: Callable[[], T | None], what: str, *, seconds: float = 60) -> T:
         """Look until there is something; raises `TimeoutError` naming what did not come."""
         deadline = time.monotonic() + seconds
         while True:

@@ -32,6 +32,11 @@ def phases(run: Run) -> list[str]:
     return [state for state in run.states if state != "Which Phase?"]
 
 
+def await_phase(runs: Runs, chat_id: str, phase: str) -> Run:
+    """Wait until the chat's run is in this state; people may be told before."""
+    return runs.await_run(runs.arn_of(chat_id), lambda run: run.states[-1:] == [phase], phase)
+
+
 def accept_at_once(chat_id: str, agents: tuple[Person, Person]) -> tuple[Person, Person, Answer]:
     """Have both accept; answers the winner, the other, and what the other was answered."""
     start = threading.Barrier(2)
@@ -151,9 +156,11 @@ def test_a_whole_chat_in_23_steps_and_nobody_polls(stage: Stage, runs: Runs) -> 
         # 20. That agent drops, and returns; the customer is told of both.
         other.client.drop()
         assert ana.await_told(chat, "agent_away")["seconds"] == CHAT["agent_away_seconds"]
+        await_phase(runs, chat, "Agent Away")
         other.client.connect()
         ana.await_told(chat, "agent_back")
         other.await_told(chat, "agent_back")
+        await_phase(runs, chat, "Active")
 
         # 21. The agent ends it; both are told, and nothing more is said.
         over = other.do(chat, "end")
@@ -296,24 +303,18 @@ def left_alone(stage: Stage) -> LeftAlone:
         assert goes.do(chats[left.name], "accept").status == 200
         left.await_told(chats[left.name], "accepted")
         chats[waits.name] = waits.start()
+        await_phase(machine, chats[left.name], "Active")
         goes.client.drop()
 
         left.await_told(chats[left.name], "requeued")
         stays.await_queue(chats[left.name], chats[waits.name])
-        gone = machine.await_run(
-            machine.arn_of(chats[left.name]), lambda run: run.states[-1:] == ["Waiting"], "in the queue again"
-        )
+        gone = await_phase(machine, chats[left.name], "Waiting")
         assert left.do(chats[left.name], "end").status == 200
         for person in (waits, silent):
             person.await_told(chats[person.name], "ended", seconds=120)
         return LeftAlone(
             nobody_came=(chats[waits.name], machine.await_end(machine.arn_of(chats[waits.name]))),
-            nobody_spoke=(
-                chats[silent.name],
-                machine.await_run(
-                    machine.arn_of(chats[silent.name]), lambda run: run.states[-1:] == ["Rating"], "to be rated"
-                ),
-            ),
+            nobody_spoke=(chats[silent.name], await_phase(machine, chats[silent.name], "Rating")),
             agent_gone=(chats[left.name], gone),
             told={chats[person.name]: person.told(chats[person.name]) for person in (waits, silent, left)},
         )

@@ -47,7 +47,7 @@ class Page:
             yield page
         page._reader.join()
 
-    def until(self, look: Callable[[], T], *, seconds: float = 20) -> T:
+    def until(self, look: Callable[[], T], *, seconds: float = 60) -> T:
         """What there is to see, once there is something."""
         with self._changed:
             assert self._changed.wait_for(look, seconds), "it was not seen in time"
