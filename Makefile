@@ -66,8 +66,8 @@ test-fidelity: $(TOOLS) ## Hold both interpreters and the local cloud to what AW
 test-operations: $(TOOLS) ## Try the runbook: each alarm's condition, an upgrade under load, a table's restoration
 	@pytest tests/operations
 
-model: $(TOOLS) ## Check the protocol's model with Spin: every interleaving, and a bug that it must find
-	@pytest tests/model
+model: $(TOOLS) ## Check the protocol's model with Spin: every interleaving, and bugs that it must find; LARGE=1: the large scene
+	@pytest tests/model -m '$(if $(LARGE),large,not large)'
 
 chaos: $(TOOLS) ## Play MESSAGES messages (10,000) under every fault, chosen by SEED, perhaps WITHOUT a safeguard; close the ledger
 	@python -m tests.chaos --seed $(or $(SEED),1) --messages $(or $(MESSAGES),10000) $(if $(WITHOUT),--without "$(WITHOUT)")

@@ -29,9 +29,6 @@
 #ifndef MAX_ATTEMPTS
 #define MAX_ATTEMPTS 0  /* after so many a run gives up; 0 is never, and the attempts are not counted then */
 #endif
-#ifndef LIMIT
-#define LIMIT 10        /* connections that a user may have: 1 evicts the older one */
-#endif
 
 #define MESSAGE(r)       ((r) % 2)
 #define IS_ACKED(r)      ((CLIENT_ACKS >> MESSAGE(r)) & 1)
@@ -179,11 +176,6 @@ inline succeed(whose, which, connections, isLate, went) {
 #define ENDED(r) \
   (state[r] == DELIVERED || state[r] == ACKNOWLEDGED || state[r] == CANCELLED || state[r] == DEAD || state[r] == UNBORN)
 #define FAULT faults > 0 -> faults--
-#ifdef STEADY
-#define ELSEWHERE false      /* only a run's own functions, and the client's, fail */
-#else
-#define ELSEWHERE FAULT
-#endif
 
 /* ---- One execution of statemachines/delivery.asl.json. ------------------------------------------------------------ */
 /* What nobody will ask for any more is forgotten, which keeps the states few. */
@@ -643,13 +635,13 @@ inline wakeUp(r) {
   :: (called & BIT(r)) == 0 ->
      if
      :: /* code: wake tokens.succeed */ succeed(r, seenByWake[r], batch, false, went); called = called | BIT(r)
-     :: ELSEWHERE; forgetWoken(); goto end_idle                                   /* the stream brings the records again */
+     :: FAULT; forgetWoken(); goto end_idle                                   /* the stream brings the records again */
      fi
   :: called & BIT(r) ->
      if
      :: /* code: wake callbacks.remove_reconnect */
         if :: parked[r] == seenByWake[r] -> parked[r] = 0 :: else fi
-     :: ELSEWHERE
+     :: FAULT
      fi;
      seenByWake[r] = 0
   fi;
@@ -669,7 +661,7 @@ end_idle:
     :: /* code: wake callbacks.waiting_for_reconnect */
        do :: r < RUNS -> seenByWake[r] = parked[r]; r++ :: else -> break od;
        r = 0; printf("wake: has read who waits: %d %d\n", parked[0], parked[RUNS > 1])
-    :: ELSEWHERE; forgetWoken(); goto end_idle
+    :: FAULT; forgetWoken(); goto end_idle
     fi };
   do /* the runs are woken at once, by a thread each */
   :: atomic { seenByWake[0] -> wakeUp(0) }
@@ -702,57 +694,24 @@ inline closes(c) {
   }
 }
 
-inline refuse() { socket[c] = CLOSED; others = 0; goto end_idle }
+inline refuse() { socket[c] = CLOSED; goto end_idle }
 
 active [2] proctype Connect() {
   byte c = _pid - RUNS - FUNCTIONS - 3;
-  byte others;             /* to evict */
 
 end_idle:
   atomic { socket[c] == HANDSHAKE && !(begun & BIT(c)) ->
     begun = begun | BIT(c);
     if
-    :: /* code: admit connections.of_user */ others = (LIMIT == 1 -> rows & ~BIT(c) : 0)
-    :: ELSEWHERE; refuse()
-    fi
-#if LIMIT == 1
-    };
-  atomic {
-#else
-    ;
-#endif
+    :: /* code: admit connections.of_user */ true
+    :: FAULT; refuse()
+    fi;
     if
     :: /* code: admit connections.put */ rows = rows | BIT(c); records = records | BIT(c);
        printf("connection %d: is stored\n", c)
-    :: ELSEWHERE; refuse()
+    :: FAULT; refuse()
     fi };
-#if LIMIT == 1
-  if
-  :: atomic { others ->
-       if
-       :: /* code: _evict sockets.post */ true                                /* "do not come back" */
-       :: ELSEWHERE; refuse()
-       fi };
-     atomic {
-       if
-       :: /* code: end sockets.close */
-          if
-          :: socket[1 - c] == OPEN || socket[1 - c] == HALF_OPEN -> closes(1 - c); disconnects[1 - c]++
-          :: else -> if :: young & others -> others = 0 :: else fi
-          fi
-       :: ELSEWHERE; refuse()
-       fi };
-     atomic {
-       if
-       :: others -> /* code: end connections.delete */ remove(1 - c)
-       :: others && ELSEWHERE; refuse()
-       :: others == 0
-       fi }
-  :: atomic { others == 0 -> skip }
-  fi;
-#endif
   atomic {
-    others = 0;
     if
     :: socket[c] = OPEN; printf("connection %d: is open\n", c)
 #ifndef THE_LAST_STAYS
@@ -761,7 +720,7 @@ end_idle:
 #ifdef HALF_OPENS
     :: socket[c] = HALF_OPEN; leaving = leaving | BIT(c)                      /* it dies without a word, then goes */
 #endif
-    :: ELSEWHERE; refuse()                                                        /* its answer was lost: a row without socket */
+    :: FAULT; refuse()                                                        /* its answer was lost: a row without socket */
     fi;
     goto end_idle }
 }
@@ -773,7 +732,7 @@ inline leaves(c) {
 #else
   :: /* code: disconnect connections.delete */ remove(c)
 #endif
-  :: ELSEWHERE                                                                    /* or it is lost */
+  :: FAULT                                                                    /* or it is lost */
   fi
 }
 

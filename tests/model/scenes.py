@@ -1,4 +1,7 @@
-"""The scenes of the model: each is small enough to try all of its interleavings."""
+"""The scenes of the model: each is small enough to try all of its interleavings.
+
+The large one takes minutes and 4 GB.
+"""
 
 from typing import NamedTuple
 
@@ -35,3 +38,4 @@ SCENES = {
         faults=1,
     ),
 }
+LARGE = {"both": _scene("two messages, one of them acknowledged, a crash anywhere", "STAYS_YOUNG", acked=2, faults=1)}

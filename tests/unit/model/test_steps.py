@@ -118,8 +118,6 @@ def acknowledge(world: World, *, late: bool = False) -> None:
 
 
 def connect(world: World) -> None:
-    """In another's place."""
-    world.connections.put(connection("old"))
     presence.admit(
         connection("new"), limit=1, policy="evict_oldest", clock=FakeClock(), **world.ports("connections", "sockets")
     )
@@ -179,7 +177,7 @@ BRANCHES: dict[str, tuple[Callable[[World], None], str, set[str]]] = {
     "wake": (wake, "Wake", {"wake"}),
     "acknowledge": (acknowledge, "Acknowledge", {"acknowledge"}),
     "acknowledge late": (lambda world: acknowledge(world, late=True), "Acknowledge", {"acknowledge", "_complete_late"}),
-    "connect": (connect, "Connect", {"admit", "_evict", "end"}),
+    "connect": (connect, "Connect", {"admit"}),
     "disconnect": (close, "Disconnect", {"disconnect"}),
     "redrive": (redrive, "Redrive", {"redrive"}),
 }
