@@ -12,6 +12,8 @@ from local.errors import LocalError
 from local.installation import Installation
 from local.instructions import instructions
 from local.tokens import Keys
+from ringback import surely
+from ringback.limits import MAX_USER_LENGTH
 
 _LAST_PORT = 65_535
 
@@ -40,7 +42,7 @@ def _up(arguments: argparse.Namespace) -> int:
         raise LocalError("There is no port after the last one: name one for the console with CONSOLE_PORT.")
     if cloud.is_running(settings.DIRECTORY):
         raise LocalError(
-            "Ringback already runs in this folder: `python -m local status` says where, `make down` stops it."
+            "Ringback already runs in this folder: `.venv/bin/python -m local status` says where, `make down` stops it."
         )
     with (
         console.reserved(port) as listener,
@@ -83,6 +85,13 @@ def _status(_arguments: argparse.Namespace) -> int:
 
 def _token(arguments: argparse.Namespace) -> int:
     claims: dict[str, Any] = {}
+    if arguments.user is not None:
+        try:
+            surely.identifier(arguments.user, MAX_USER_LENGTH)
+        except surely.NotSure:
+            raise LocalError(
+                f"--user: must be 1 to {MAX_USER_LENGTH} characters of printable ASCII, without spaces and #."
+            ) from None
     if arguments.backend and (arguments.contexts or arguments.plan):
         raise LocalError("--contexts and --plan are for the token of a user; a backend's has a scope.")
     if arguments.chat and (arguments.backend or arguments.contexts or arguments.plan):

@@ -119,7 +119,10 @@ def _from_answer(error: ClientError, service: str) -> RingbackError:
 
 def _from_client(error: BotoCoreError) -> RingbackError:
     if isinstance(error, NoRegionError):
-        return NotInstalled("no region: name one with --region, in AWS_DEFAULT_REGION or in the profile")
+        return NotInstalled(
+            "no region: name one with --region, in AWS_DEFAULT_REGION or in the profile. "
+            "For the stack of `make up`: --local, or Publisher.local()"
+        )
     if isinstance(error, ProfileNotFound):
         return NotAuthenticated(f"{error}: `aws configure list-profiles` shows the profiles there are")
     if isinstance(

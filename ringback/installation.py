@@ -215,7 +215,8 @@ class Installation:
                 raise ValueError("no address of this machine")  # noqa: TRY301 - the same answer as for no JSON
         except OSError:
             raise NotInstalled(
-                f"{file} is not there: Ringback does not run on this machine. `make up` starts it."
+                f"{Path(file).absolute()} is not there: `make up` starts Ringback, and writes it in its own folder; "
+                "--local-file names one that is elsewhere."
             ) from None
         except (ValueError, KeyError, TypeError):
             raise NotInstalled(f"{file} does not describe a local stack: `make up` writes it anew.") from None

@@ -22,8 +22,12 @@ def run(arguments: argparse.Namespace) -> int:
         out.result(finding, f"{_SIGNS[finding.level]}  {finding.check}: {finding.what}")
         if finding.what_to_do and not arguments.as_json:
             out.result(None, f"         → {finding.what_to_do}")
-    out.note(f"{problems} problems, {warnings} warnings")
+    out.note(f"{_count(problems, 'problem')}, {_count(warnings, 'warning')}")
     return 1 if problems else 0
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _elsewhere(arguments: argparse.Namespace) -> list[str]:

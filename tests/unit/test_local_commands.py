@@ -98,6 +98,15 @@ def test_token(directory: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     assert claims["exp"] - claims["iat"] == 60
 
 
+@pytest.mark.parametrize("user", ["", "ana b", "ana#1", "änna", "a" * 256])
+def test_a_token_is_for_a_user_whom_the_stage_would_let_in(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], user: str
+) -> None:
+    assert run(monkeypatch, "token", "--user", user) == 1
+
+    assert "--user: must be 1 to 255 characters of printable ASCII" in capsys.readouterr().err
+
+
 def test_a_token_opens_the_chats_unless_told(
     directory: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
