@@ -294,12 +294,12 @@ def park_for_reconnect(
 ) -> None:
     """Park the run until its recipient connects.
 
-    The callback is written before the connections are read again, and a connection is written before its
-    wake reads the callbacks: whichever comes second sees the other, so no wake-up is lost. A connection that was
-    just tried is none to go on with, unless it was so young then that its handshake may not have ended; that is said
-    of it once. A stale one must be new or have become so since, or clients that never acknowledge would use up the
-    attempts. An acknowledgement that came after its time is kept and looked for in the same order, so that is not
-    lost either.
+    The callback is written before the connections are read again, and a connection is written before its wake reads the
+    callbacks: whichever comes second sees the other, so no wake-up is lost. A connection that was just tried is none to
+    go on with, unless it was so young then that its handshake may not have ended; where something took the message,
+    that is said of it once. A stale one must be new or have become so since, or clients that never acknowledge would
+    use up the attempts. An acknowledgement that came after its time is kept and looked for in the same order, so that
+    is not lost either.
 
     Args:
         tried: the connections that were just posted to.
@@ -321,20 +321,20 @@ def park_for_reconnect(
         raise in_vain
     now = clock.now()
     there = [connection for connection in connections.of_recipient(message.recipient) if connection.is_open(now)]
-    missed = [connection for connection in there if _is_missed(connection, tried, tried_at)]
+    missed = [each for each in there if _is_missed(each, tried, tried_at, unacknowledged=unacknowledged)]
     if unacknowledged:
         _mark_stale([connection for connection in there if connection.connection_id in tried], connections, now)
     if missed:
         _complete(callback, woken(missed, by="recheck"), tokens=tokens, remove=callbacks.remove_reconnect)
 
 
-def _is_missed(connection: Connection, tried: Collection[str], tried_at: datetime) -> bool:
+def _is_missed(connection: Connection, tried: Collection[str], tried_at: datetime, *, unacknowledged: bool) -> bool:
     """Whether the last attempt may have gone past this connection."""
-    if connection.connection_id in tried:
-        return connection.is_young(tried_at) and connection.stale_since is None
     # What this run has made stale itself, it did before it tried again.
-    stale_since = connection.stale_since
-    return stale_since is None or stale_since > tried_at or connection.connected_at >= tried_at
+    was_stale = connection.stale_since is not None and connection.stale_since <= tried_at
+    if connection.connection_id in tried:
+        return connection.is_young(tried_at) and not (unacknowledged and was_stale)
+    return not was_stale or connection.connected_at >= tried_at
 
 
 def wake(

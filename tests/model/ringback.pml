@@ -68,7 +68,7 @@ byte came[RUNS];           /* … or with these connections */
 byte attempt[RUNS];
 bool unacknowledged[RUNS];
 byte youngThen[RUNS];      /* as it was at triedAt: connections that were young, */
-byte staleThen[RUNS];      /* others that were stale already, and still are */
+byte staleThen[RUNS];      /* these, and those not tried, that were stale already, and still are */
 byte current[RUNS] = NOBODY;  /* the function whose answer the run hears */
 bool expired;              /* the messages' life is over */
 /* Dead letter queue: letters of run 0 and run 1 */
@@ -147,14 +147,14 @@ inline age(c) {
   fi
 }
 
-/* State.EnteredTime, and what the recheck will ask of it: of those tried, which were young; of the others, which were
-   stale already. */
+/* State.EnteredTime, and what the recheck will ask of it: of those tried, which were young; of these and of the others,
+   which were stale already. */
 inline enter(r) {
   if :: held[r] & 1 -> age(0) :: else fi;
   if :: held[r] & 2 -> age(1) :: else fi;
   d_step {
     youngThen[r] = young & held[r];
-    staleThen[r] = stale & ~held[r]
+    staleThen[r] = stale & (~held[r] | youngThen[r])
   }
 }
 
@@ -359,8 +359,13 @@ inline storeCallback() {
 
 /* Of the connections that are there now, those that the last attempt may have gone past. */
 #define IS_STALE(c) (staleArg[k] & BIT(c))                               /* it was so at triedAt */
+#ifdef BUG_STALE_WHERE_NOTHING_TOOK_IT
+#define IS_SAID_OF_IT(c) (stale & BIT(c))
+#else
+#define IS_SAID_OF_IT(c) (unackArg[k] && IS_STALE(c))
+#endif
 #define IS_MISSED(c) ((rows & BIT(c)) && ((with[k] & BIT(c)) \
-  -> ((youngArg[k] & BIT(c)) && !(stale & BIT(c))) : !IS_STALE(c)))
+  -> ((youngArg[k] & BIT(c)) && !IS_SAID_OF_IT(c)) : !IS_STALE(c)))
 
 inline recheck() {
   if

@@ -1,6 +1,6 @@
 """The scenes of the model: each is small enough to try all of its interleavings.
 
-The large one takes minutes and 4 GB.
+The large ones take minutes and 4 GB.
 """
 
 from typing import NamedTuple
@@ -38,4 +38,9 @@ SCENES = {
         faults=1,
     ),
 }
-LARGE = {"both": _scene("two messages, one of them acknowledged, a crash anywhere", "STAYS_YOUNG", acked=2, faults=1)}
+LARGE = {
+    "both": _scene("two messages, one of them acknowledged, a crash anywhere", "STAYS_YOUNG", acked=2, faults=1),
+    "impatient": _scene(
+        "two messages, one of them acknowledged, a token timeout at any time", "STAYS_YOUNG", acked=2, timeouts=1
+    ),
+}

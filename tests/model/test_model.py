@@ -23,6 +23,7 @@ BUGS = {
     "BUG_NO_DEDUPE": "one",
     "BUG_LATE_ACKNOWLEDGEMENT_NOT_KEPT": "late",
     "BUG_LETTER_DELETED_FIRST": "redriven",
+    "BUG_STALE_WHERE_NOTHING_TOOK_IT": "impatient",
 }
 
 

@@ -503,9 +503,6 @@ def test_a_run_that_comes_late_does_not_read_the_connections(world: World) -> No
         pytest.param(
             Recheck(connection("tab", age_seconds=OLD + 30), tried=True, tried_seconds_ago=30), id="tried when old"
         ),
-        pytest.param(
-            Recheck(connection("tab", age_seconds=1, stale_since=NOW), tried=True), id="young, but it has taken one"
-        ),
         pytest.param(Recheck(connection("tab", life_seconds=0)), id="closed"),
         pytest.param(Recheck(connection("tab", recipient(context_id="43"))), id="another conversation"),
     ],
@@ -561,6 +558,27 @@ def test_one_that_was_there_before_is_missed_if_another_message_made_it_stale_on
     world.park(attempt(), tried=["gone"], tried_at=NOW - timedelta(seconds=30))
 
     assert world.tokens.waiting == (set() if missed else {"token-1"})
+
+
+@pytest.mark.parametrize(("stale_seconds_ago", "missed"), [(0, True), (29, True), (30, False), (31, False)])
+def test_one_that_was_tried_while_young_is_missed_if_another_message_made_it_stale_only_since(
+    world: World, stale_seconds_ago: float, *, missed: bool
+) -> None:
+    """Its handshake went on when the run posted; another run's post came after that, and was not acknowledged."""
+    world.connect(connection("tab", age_seconds=31, stale_since=NOW - timedelta(seconds=stale_seconds_ago)))
+
+    world.park(attempt(ack="client"), tried=["tab"], tried_at=NOW - timedelta(seconds=30), unacknowledged=True)
+
+    assert world.tokens.waiting == (set() if missed else {"token-1"})
+
+
+def test_a_young_one_that_did_not_take_the_message_is_missed_whatever_others_say_of_it(world: World) -> None:
+    """The run that made it stale knew as little: its post may have come as early as this one's."""
+    world.connect(connection("tab", age_seconds=1, stale_since=NOW - timedelta(seconds=1)))
+
+    world.park(attempt(), tried=["tab"], tried_at=NOW)
+
+    assert world.tokens.waiting == set()
 
 
 def test_what_took_a_message_that_nobody_acknowledged_is_stale_from_the_first_time_on(world: World) -> None:
