@@ -13,6 +13,7 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -318,10 +319,15 @@ def warm_up(running: Stack) -> None:
     }
     messages = [envelope("warm", name, **options) for name, options in asks.items()]
     stage.accept(*messages)
-    with stage.connected(client):
-        for message in messages:
-            client.await_message(message["id"], seconds=60)
-            stage.runs.await_end(stage.runs.arn_of(message["id"]))
+    given_up = time.monotonic() + 120
+    while not all(client.messages(message["id"]) for message in messages):
+        if time.monotonic() > given_up:
+            raise TimeoutError("the functions did not deliver within 120 s, with nothing done to them")
+        # Without the recheck, a run that parks at this moment goes past this connection; the next one wakes it.
+        with stage.connected(client), suppress(TimeoutError):
+            for message in messages:
+                client.await_message(message["id"], seconds=10)
+                stage.runs.await_end(stage.runs.arn_of(message["id"]))
 
 
 def take_away(running: Stack, safeguard: Safeguard) -> Path | None:
