@@ -66,7 +66,7 @@ test-fidelity: $(TOOLS) ## Hold both interpreters and the local cloud to what AW
 test-operations: $(TOOLS) ## Try the runbook: each alarm's condition, an upgrade under load, a table's restoration
 	@pytest tests/operations
 
-model: $(TOOLS) ## Check the protocol's model with Spin: every interleaving, and bugs that it must find; LARGE=1: the large scene
+model: $(TOOLS) ## Check the protocol's model with Spin: every interleaving, and bugs that it must find; LARGE=1: the large scenes
 	@pytest tests/model -m '$(if $(LARGE),large,not large)'
 
 chaos: $(TOOLS) ## Play MESSAGES messages (10,000) under every fault, chosen by SEED, perhaps WITHOUT a safeguard; close the ledger

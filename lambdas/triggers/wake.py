@@ -39,7 +39,6 @@ def _wake(records: list[dict[str, Any]], pace: Pace) -> str | None:
     first_failed = None
     for _, group in groupby(arrivals, key=lambda arrival: arrival[1].recipient):
         together = list(group)
-        number = str(together[0][0]["dynamodb"]["SequenceNumber"])
         try:
             woken = delivery.wake(
                 [connection for _, connection in together],
@@ -50,7 +49,7 @@ def _wake(records: list[dict[str, Any]], pace: Pace) -> str | None:
         except ServiceUnavailable as error:
             logger.warning("the stream brings the records again", extra={"reason": str(error)})
             count(Metric.ERRORS)
-            first_failed = first_failed or number
+            first_failed = first_failed or str(together[0][0]["dynamodb"]["SequenceNumber"])
             if pace.seconds_left() <= 0:
                 break
         else:

@@ -11,14 +11,22 @@ class Scene(NamedTuple):
 
     what: str
     macros: tuple[str, ...]
+    large: bool = False
 
 
 def _scene(
-    what: str, *more: str, runs: int = 2, acked: int = 0, faults: int = 0, timeouts: int = 0, repeats: int = 0
+    what: str,
+    *more: str,
+    runs: int = 2,
+    acked: int = 0,
+    faults: int = 0,
+    timeouts: int = 0,
+    repeats: int = 0,
+    large: bool = False,
 ) -> Scene:
     budgets = f"FAULTS={faults}", f"TIMEOUTS={timeouts}", f"REPEATS={repeats}"
     place = "ONE_IS_THERE", "THE_LAST_STAYS"
-    return Scene(what, (*place, f"RUNS={runs}", f"CLIENT_ACKS={acked}", *budgets, *more))
+    return Scene(what, (*place, f"RUNS={runs}", f"CLIENT_ACKS={acked}", *budgets, *more), large)
 
 
 # `acked` is a set of messages, as bits. Without STAYS_YOUNG a young connection may grow old: that doubles the states.
@@ -37,10 +45,14 @@ SCENES = {
         runs=3,
         faults=1,
     ),
-}
-LARGE = {
-    "both": _scene("two messages, one of them acknowledged, a crash anywhere", "STAYS_YOUNG", acked=2, faults=1),
+    "both": _scene(
+        "two messages, one of them acknowledged, a crash anywhere", "STAYS_YOUNG", acked=2, faults=1, large=True
+    ),
     "impatient": _scene(
-        "two messages, one of them acknowledged, a token timeout at any time", "STAYS_YOUNG", acked=2, timeouts=1
+        "two messages, one of them acknowledged, a token timeout at any time",
+        "STAYS_YOUNG",
+        acked=2,
+        timeouts=1,
+        large=True,
     ),
 }
