@@ -15,8 +15,8 @@ def to_camel(name: str) -> str:
 
 
 def timestamp(moment: datetime) -> str:
-    """A time in UTC as text: in milliseconds, if it is no whole second."""
-    digits = "milliseconds" if moment.microsecond else "seconds"
+    """A time in UTC as text: in milliseconds, if it is no whole second by these, so that it is the same once read."""
+    digits = "milliseconds" if moment.microsecond >= 1000 else "seconds"
     return moment.astimezone(UTC).isoformat(timespec=digits).replace("+00:00", "Z")
 
 

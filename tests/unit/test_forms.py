@@ -1,11 +1,11 @@
 """Forms: like frozen data classes, with a JSON form."""
 
-from datetime import timedelta, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 
-from ringback.forms import Form, to_camel
+from ringback.forms import Form, timestamp, to_camel
 from tests.builders import NOW
 
 
@@ -41,6 +41,12 @@ def test_a_form_has_its_fields_in_their_order_and_its_defaults() -> None:
 def test_a_time_of_any_zone_is_written_in_utc() -> None:
     berlin = timezone(timedelta(hours=1))
     assert GIVEN.replace(at=GIVEN.at.astimezone(berlin)).to_json()["at"] == "2030-01-31T12:00:00.005Z"
+
+
+@pytest.mark.parametrize("microseconds", [0, 123, 999, 1_000, 250_999, 999_999])
+def test_a_time_that_is_read_again_is_written_as_before(microseconds: int) -> None:
+    text = timestamp(NOW.replace(microsecond=microseconds))
+    assert timestamp(datetime.fromisoformat(text)) == text
 
 
 def test_forms_are_equal_if_they_say_the_same() -> None:
