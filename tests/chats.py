@@ -3,10 +3,13 @@
 The people: Ana, a customer; Bo and Cy, who are agents; Dan, another customer. The time: noon, as everywhere.
 """
 
+import itertools
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from lambdas.chat.core import rules
+from lambdas.chat.core.errors import TooManyMessages
 from lambdas.chat.core.model import Change, Chat, Event, EventType, Person, Role, Status
 from lambdas.chat.core.ports import Overtaken, Wait
 from tests.builders import NOW
@@ -27,7 +30,7 @@ def later(seconds: float) -> datetime:
 
 def waiting(chat_id: str = "c-1", by: Person = ANA, *, at: datetime = NOW) -> Chat:
     """A chat that waits, of noon."""
-    return rules.start(chat_id, by, None, at).chat
+    return rules.start(chat_id, by, None, LIMITS, at).chat
 
 
 def active(agent: Person = BO, *, chat_id: str = "c-1", at: datetime = NOW) -> Chat:
@@ -44,8 +47,9 @@ def spent(*, at: datetime = NOW, said_at: datetime = NOW) -> Chat:
     """A chat of noon in which both sides have just said as much as they may in a minute."""
     chat = active(at=at)
     for by in (ANA, BO):
-        for number in range(LIMITS.messages_per_minute):
-            chat = rules.send(chat, by, f"m-{number}-{by.user}", "and", LIMITS, said_at).chat
+        with suppress(TooManyMessages):
+            for number in itertools.count():
+                chat = rules.send(chat, by, f"m-{number}-{by.user}", "and", LIMITS, said_at).chat
     return chat
 
 
@@ -87,14 +91,14 @@ class FakeChats:
         changes = self.changes.get(chat_id)
         return changes[-1].chat if changes else None
 
-    def open_chat_of(self, customer: str) -> str | None:
-        return next((chat.id for chat in self._all() if chat.customer == customer and not chat.ended_at), None)
+    def last_chat_of(self, customer: str) -> str | None:
+        return next((chat.id for chat in reversed(self._all()) if chat.customer == customer), None)
 
-    def put(self, before: Chat | None, change: Change) -> None:
+    def put(self, before: Chat | None, change: Change, *, last: str | None = None) -> None:
         now, chat = self.get(change.chat.id), change.chat
         if (now and now.version) != (before and before.version):
             raise Overtaken
-        if before is None and self.open_chat_of(chat.customer):
+        if before is None and self.last_chat_of(chat.customer) != last:
             raise Overtaken
         if change.event.type is EventType.MESSAGE and self.sent(chat.id, str(change.event.id)):
             raise Overtaken

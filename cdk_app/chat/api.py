@@ -4,7 +4,7 @@ from aws_cdk import aws_apigatewayv2 as api
 
 GET, POST = api.HttpMethod.GET, api.HttpMethod.POST
 ROUTES = {
-    "/chats": (POST,),
+    "/chats": (GET, POST),
     "/chats/waiting": (GET,),
     "/chats/{id}": (GET,),
     "/chats/{id}/accept": (POST,),

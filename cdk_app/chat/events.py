@@ -12,19 +12,18 @@ from cdk_app.queues import dead_letter_queue
 from cdk_app.rules import Told
 from cdk_app.streams import read_stream
 
-# As `lambdas.chat.adapters.table` names the rows of a chat's log.
-EVENT_PREFIX = "event#"
+# As `lambdas.chat.adapters.table` names a chat's row.
+STATE_ITEM = "state"
 # Each event becomes up to three messages, and Ringback takes a hundred in one call.
 _BATCH_SIZE = 33
-# More at once would keep the order of each item only (partition and sort key), and every event of a chat is an item of
-# its own.
-_ONE_BATCH_AFTER_THE_OTHER = 1
+# Lambda keeps the order of each item (partition and sort key), and a chat is one.
+_BATCHES_AT_ONCE = 10
 # A record lives for a day. What is given up on is noted four hours before, so that it can still be read there.
 _MAX_AGE = Duration.hours(20)
 
 
 class ChatEvents(Construct):
-    """Every event that is written to the table invokes the function, in order; what it cannot do, a queue notes."""
+    """Every change of a chat invokes the function, in order; what it cannot do, a queue notes."""
 
     def __init__(
         self,
@@ -43,11 +42,11 @@ class ChatEvents(Construct):
             of=table,
             by=handler,
             only={
-                "eventName": lambda_.FilterRule.is_equal("INSERT"),
-                "dynamodb": {"Keys": {"item": {"S": lambda_.FilterRule.begins_with(EVENT_PREFIX)}}},
+                "eventName": lambda_.FilterRule.or_("INSERT", "MODIFY"),
+                "dynamodb": {"Keys": {"item": {"S": lambda_.FilterRule.is_equal(STATE_ITEM)}}},
             },
             batch_size=_BATCH_SIZE,
-            batches_at_once=_ONE_BATCH_AFTER_THE_OTHER,
+            batches_at_once=_BATCHES_AT_ONCE,
             max_age=_MAX_AGE,
             given_up=self.given_up,
         )

@@ -5,7 +5,7 @@ backend has of Ringback: the package `ringback`, its functions, its bus. Nothing
 but for the plumbing at its top (settings, observability, clients, clock, routing, problems).
 
 How it holds together: a route decides by `core.rules` and writes the chat and an event of it, in one transaction. The
-table's stream brings every event, in order and until it is done, to `triggers.publish_events`, which pushes it to the
-people of the chat and moves the chat's run (`statemachines/chat_session.asl.json`). So nothing is pushed that was not
-written, and nothing written is not pushed.
+table's stream brings every chat's events, in order and until they are done, to `triggers.publish_events`, which
+pushes them to the people of the chat and moves the chat's run (`statemachines/chat_session.asl.json`). So nothing is
+pushed that was not written, and nothing written is not pushed.
 """

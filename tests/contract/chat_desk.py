@@ -30,6 +30,7 @@ LONG = timedelta(seconds=LIMITS.idle_seconds)
 
 ACCEPTED: Decide = lambda chat, at: rules.accept(chat, BO, at)  # noqa: E731 - one word for one thing that happens
 REQUEUED: Decide = lambda chat, at: rules.transfer(chat, BO, None, at)  # noqa: E731
+HANDED: Decide = lambda chat, at: rules.transfer(chat, BO, "cy", at)  # noqa: E731
 AWAY: Decide = lambda chat, at: rules.agent_left(chat, "bo", LIMITS, at)  # noqa: E731
 ENDED_BY_CUSTOMER: Decide = lambda chat, at: rules.end(chat, customer_of(chat), at)  # noqa: E731
 ENDED_BY_AGENT: Decide = lambda chat, at: rules.end(chat, BO, at)  # noqa: E731
@@ -47,11 +48,12 @@ def said(text: str, by: Person = ANA, message_id: str = "m-1") -> Decide:
     return lambda chat, at: rules.send(chat, by, message_id, text, TALKATIVE, at)
 
 
-# Both sides have said as much as they may in a minute, in as few words as can be.
+# Both sides have said as much as they may in a minute, in few words. A second after the start, which counts.
 _TAKES_IT_ALL = LIMITS._replace(messages_per_minute=1)
+_THEN = timedelta(seconds=1)
 SPENT: tuple[Decide, ...] = (
-    lambda chat, at: rules.send(chat, customer_of(chat), "m-customer", "and", _TAKES_IT_ALL, at),
-    lambda chat, at: rules.send(chat, BO, "m-agent", "and", _TAKES_IT_ALL, at),
+    lambda chat, at: rules.send(chat, customer_of(chat), "m-customer", "and", _TAKES_IT_ALL, at + _THEN),
+    lambda chat, at: rules.send(chat, BO, "m-agent", "and", _TAKES_IT_ALL, at + _THEN),
 )
 
 
@@ -123,8 +125,8 @@ class Desk:
         self, *happened: Decide, chat_id: str = "c-1", by: Person = ANA, subject: str | None = None, at: datetime = NOW
     ) -> Chat:
         """A chat that was started, and to which all of this happened then."""
-        change = rules.start(chat_id, by, subject, at)
-        self.chats.put(None, change)
+        change = rules.start(chat_id, by, subject, LIMITS, at)
+        self.chats.put(None, change, last=self.chats.last_chat_of(by.user))
         for decide in happened:
             before, decided = change.chat, decide(change.chat, at)
             assert decided is not None

@@ -94,6 +94,14 @@ def rows(table: str) -> list[dict[str, Any]]:
     return [dict(item) for item in boto3.client("dynamodb").scan(TableName=table)["Items"]]
 
 
+def spoil_state(chat_id: str) -> None:
+    """Have a chat's row say what only a newer version would understand."""
+    key = {"collection": {"S": f"chat#{chat_id}"}, "item": {"S": "state"}}
+    state = boto3.client("dynamodb").get_item(TableName="Chats", Key=key)["Item"]
+    chat = json.loads(state["chat"]["S"]) | {"status": SECRET}
+    boto3.client("dynamodb").put_item(TableName="Chats", Item=state | {"chat": {"S": json.dumps(chat)}})
+
+
 class Stage:
     """Calls handlers at noon, and keeps what they write."""
 

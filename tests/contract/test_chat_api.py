@@ -34,7 +34,7 @@ from tests.contract.chat_desk import (
     said,
     token_of,
 )
-from tests.contract.conftest import SECRET, Stage
+from tests.contract.conftest import SECRET, Stage, spoil_state
 from tests.contract.http_gateway import http_event
 from tests.contract.test_chat_table import ACTIONS, EXPECTED, PROBLEMS
 
@@ -75,6 +75,44 @@ def test_a_customer_has_one_open_chat(desk: Desk) -> None:  # noqa: F811
     another = desk.call(ANA, "POST", "/chats", {})
     assert another.status == 201
     assert another.body["id"] != first.body["id"]
+
+
+def test_a_customer_finds_their_chat_also_when_it_is_over(desk: Desk) -> None:  # noqa: F811
+    def found() -> Any:
+        return desk.call(ANA, "GET", "/chats").body["chats"]
+
+    assert found() == []
+    desk.chat(by=DAN, chat_id="c-2")
+    assert found() == []
+    desk.chat(ACCEPTED)
+    assert found() == [desk.now().as_json()]
+    desk.call(ANA, "POST", "/chats/c-1/end")
+    assert found() == [desk.now().as_json()]
+    assert found()[0]["status"] == "ENDED"
+    again = desk.call(ANA, "POST", "/chats", {})
+    assert (again.status, found()) == (201, [again.body])
+    desk.call(BO, "GET", "/chats").problem(Kind.CUSTOMERS_ONLY)
+
+
+def test_who_starts_chat_after_chat_is_told_to_slow_down(desk: Desk) -> None:  # noqa: F811
+    desk.chat(ACCEPTED, *SPENT, ENDED_BY_CUSTOMER)
+
+    refused = desk.call(ANA, "POST", "/chats", {})
+
+    refused.problem(Kind.TOO_MANY_MESSAGES)
+    desk.clock.sleep(int(refused.headers["Retry-After"]))
+    assert desk.call(ANA, "POST", "/chats", {}).status == 201
+
+
+def test_a_chat_that_cannot_be_read_hides_no_other_and_may_be_readable_later(desk: Desk) -> None:  # noqa: F811
+    desk.chat(ACCEPTED)
+    other = desk.chat(ACCEPTED, chat_id="c-2", by=DAN)
+    spoil_state("c-1")
+
+    assert desk.call(BO, "GET", "/chats/waiting").body["active"] == [other.as_json()]
+    for path in ("/chats", "/chats/c-1", "/chats/c-1/messages"):
+        desk.call(ANA, "GET", path).problem(Kind.UNREADABLE)
+    desk.call(ANA, "POST", "/chats", {}).problem(Kind.UNREADABLE)
 
 
 @pytest.mark.parametrize("body", [None, "{}", {"subject": None}])
@@ -306,10 +344,10 @@ def test_who_says_too_much_is_told_when_to_go_on(desk: Desk, stage: Stage) -> No
     refused = desk.call(ANA, "POST", "/chats/c-1/messages", more)
 
     refused.problem(Kind.TOO_MANY_MESSAGES)
-    assert refused.headers["Retry-After"] == "1"
+    assert refused.headers["Retry-After"] == "2"
     assert desk.call(ANA, "POST", "/chats/c-1/messages", said_before).status == 200, "it was said, and is not said anew"
     assert stage.metrics() == {}
-    desk.clock.sleep(1)
+    desk.clock.sleep(2)
     assert desk.call(ANA, "POST", "/chats/c-1/messages", more).status == 201
     answers = [desk.call(ANA, "GET", f"/chats/c-1{path}") for path in ("", "/messages", "/transcript")]
     answers += [desk.call(BO, "GET", "/chats/waiting"), desk.call(BO, "POST", "/chats/c-1/accept")]
@@ -640,7 +678,7 @@ def test_a_path_that_leads_nowhere_is_a_problem(desk: Desk, path: str) -> None: 
 @pytest.mark.parametrize(
     ("method", "path", "allow"),
     [
-        ("GET", "/chats", "POST"),
+        ("PUT", "/chats", "GET, POST"),
         ("POST", "/chats/waiting", "GET"),
         ("DELETE", "/chats/c-1", "GET"),
         ("PUT", "/chats/c-1/messages", "GET, POST"),
@@ -662,6 +700,7 @@ def test_a_method_that_a_path_does_not_take_is_told_which_it_does(
 
 CALLS = [
     (ANA, "POST", "/chats", {}),
+    (ANA, "GET", "/chats", None),
     (BO, "GET", "/chats/waiting", None),
     (ANA, "GET", "/chats/c-1", None),
     (BO, "POST", "/chats/c-1/accept", None),
@@ -746,7 +785,7 @@ def test_every_error_of_the_core_has_its_problem() -> None:
     assert all(issubclass(error, ChatError) for error in theirs)
     leaves = {error for error in _all(ChatError) if not list(_all(error))}
     assert leaves <= theirs, "give it a kind"
-    assert theirs - leaves == {errors.Forbidden}
+    assert theirs - leaves == {errors.Forbidden, errors.Unavailable}
     assert len({kind.uri for kind in [*Kind, *General]}) == len(Kind) + len(General)
 
 

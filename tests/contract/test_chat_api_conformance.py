@@ -31,7 +31,7 @@ from tests.contract.http_gateway import application_of
 EXAMPLES = 2
 SEED = 20300131
 CHAT = "c-one"  # nothing that a random id could hold: the rows of this chat are found by it
-OF_CUSTOMERS = {"startChat", "rateChat"}
+OF_CUSTOMERS = {"startChat", "listChats", "rateChat"}
 OF_AGENTS = {"listWaiting", "acceptChat", "transferChat"}
 # In which state the chat has to be for a good request; it is active otherwise.
 STATES = {"accept": (), "rating": (ACCEPTED, ENDED_BY_CUSTOMER), "chats": (ACCEPTED, ENDED_BY_CUSTOMER)}

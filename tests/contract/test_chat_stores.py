@@ -14,14 +14,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lambdas.chat.adapters.table import ChatTable, event_of
-from lambdas.chat.core import rules
-from lambdas.chat.core.errors import ChatError
+from lambdas.chat.adapters.table import STATE_ITEM, ChatTable, event_of
+from lambdas.chat.core import rules, sessions
+from lambdas.chat.core.errors import ChatError, Unreadable
 from lambdas.chat.core.model import Change, Chat, EventType, Person, Role
 from lambdas.chat.core.ports import Chats, Overtaken, Wait
 from lambdas.chat.core.rules import Phase
 from tests.chats import ANA, BO, DAN, LIMITS, TALKATIVE, FakeChats, later, waiting
 from tests.contract.conftest import create_table, rows
+from tests.fakes import FakeClock
 
 RETENTION = timedelta(days=90)
 
@@ -43,15 +44,17 @@ class Desk:
     def __init__(self, chats: Chats, chat_id: str = "c-1") -> None:
         self.chats, self.chat_id = chats, chat_id
 
-    def start(self, by: Person = ANA, *, at: float = 0) -> Change:
-        return self.put(None, rules.start(self.chat_id, by, "my order", later(at)))
+    def start(self, by: Person = ANA, *, at: float = 0, last: str | None = None) -> Change:
+        change = rules.start(self.chat_id, by, "my order", LIMITS, later(at))
+        self.chats.put(None, change, last=last)
+        return change
 
     def do(self, decide: Callable[[Chat], Change | None]) -> Change:
         before = self.chats.get(self.chat_id)
         assert before
         return self.put(before, decide(before))
 
-    def put(self, before: Chat | None, change: Change | None) -> Change:
+    def put(self, before: Chat, change: Change | None) -> Change:
         assert change
         self.chats.put(before, change)
         return change
@@ -73,7 +76,7 @@ def desk(chats: Chats) -> Desk:
 
 def test_there_is_nothing_at_first(chats: Chats) -> None:
     assert chats.get("c-1") is None
-    assert chats.open_chat_of("ana") is None
+    assert chats.last_chat_of("ana") is None
     assert chats.sent("c-1", "m-1") is None
     assert chats.events("c-1", after=0, limit=10) == []
     assert chats.waiting(limit=10) == []
@@ -177,16 +180,15 @@ def test_the_chats_of_an_agent(chats: Chats) -> None:
     assert chats.active_of("b") == []
 
 
-def test_the_open_chat_of_a_customer(chats: Chats, desk: Desk) -> None:
-    desk.start()
-    assert chats.open_chat_of("ana") == "c-1"
-    desk.accept()
-    assert chats.open_chat_of("ana") == "c-1"
+def test_the_last_chat_of_a_customer(chats: Chats, desk: Desk) -> None:
+    for do in (desk.start, desk.accept, desk.end):
+        do()
+        assert chats.last_chat_of("ana") == "c-1"
+    assert chats.last_chat_of("an") is None
 
-    desk.end()
+    Desk(chats, "c-2").start(last="c-1")
 
-    assert chats.open_chat_of("ana") is None
-    assert chats.open_chat_of("an") is None
+    assert chats.last_chat_of("ana") == "c-2"
 
 
 def test_of_two_who_decide_about_the_same_one_is_overtaken(chats: Chats, desk: Desk) -> None:
@@ -208,7 +210,7 @@ def test_of_two_who_decide_about_the_same_one_is_overtaken(chats: Chats, desk: D
     assert chats.events("c-1", after=0, limit=10) == log
     assert chats.sent("c-1", "m-1") is None
     assert chats.active_of("cy") == []
-    assert chats.open_chat_of("ana") == "c-1"
+    assert chats.last_chat_of("ana") == "c-1"
 
 
 def test_the_same_write_again_is_overtaken_by_itself(chats: Chats, desk: Desk) -> None:
@@ -218,11 +220,12 @@ def test_the_same_write_again_is_overtaken_by_itself(chats: Chats, desk: Desk) -
         chats.put(None, change)
 
 
-def test_a_customer_with_an_open_chat_gets_no_other(chats: Chats, desk: Desk) -> None:
+@pytest.mark.parametrize("last", [None, "c-0"])
+def test_a_customer_who_has_started_another_chat_gets_no_second(chats: Chats, desk: Desk, last: str | None) -> None:
     desk.start()
 
     with pytest.raises(Overtaken):
-        Desk(chats, "c-2").start()
+        Desk(chats, "c-2").start(last=last)
 
     assert chats.get("c-2") is None
     assert [chat.id for chat in chats.waiting(limit=10)] == ["c-1"]
@@ -276,13 +279,14 @@ def test_a_later_wait_takes_the_place_of_an_earlier_one_and_never_the_other_way(
 
 
 def test_the_stream_brings_every_event_with_who_is_told(table: ChatTable) -> None:
+    """In the chat's row: the stream keeps the order of each row, and of nothing else."""
     desk = Desk(table)
-    changes = [desk.start(), desk.accept(), desk.send(), desk.end()]
+    for do in (desk.start, desk.accept, desk.send, desk.end):
+        change = do()
 
-    stored = [row for row in rows("Chats") if row["item"]["S"].startswith("event#")]
-    told = [event_of(row) for row in sorted(stored, key=lambda row: row["item"]["S"])]
+        (state,) = (row for row in rows("Chats") if row["item"]["S"] == STATE_ITEM)
 
-    assert told == [(change.event, list(change.to)) for change in changes]
+        assert event_of(state) == (change.event, list(change.to))
 
 
 def test_what_happened_and_what_is_over_expires_when_it_has_been_kept_long_enough(table: ChatTable) -> None:
@@ -319,28 +323,19 @@ def test_what_is_needed_for_as_long_as_a_chat_goes_on_does_not_expire(table: Cha
     }
 
 
-def test_the_end_of_a_chat_leaves_what_is_another_chat_s(table: ChatTable) -> None:
-    """However it came to be: a row was removed by hand, or by an earlier version."""
-    first, second = Desk(table, "c-1"), Desk(table, "c-2")
-    first.start()
-    table.client.delete_item(TableName="Chats", Key={"collection": {"S": "customer#ana"}, "item": {"S": "open"}})
-    second.start(at=1)
+@pytest.mark.parametrize("removed", [("chat#c-1", "state"), ("customer#ana", "open")])
+def test_a_row_that_was_removed_locks_no_customer_out(table: ChatTable, removed: tuple[str, str]) -> None:
+    """By hand, or because it was not in a backup."""
+    first = Desk(table, "c-1").start().chat
+    table.client.delete_item(TableName="Chats", Key={"collection": {"S": removed[0]}, "item": {"S": removed[1]}})
 
-    ended = first.end()
+    chat, is_new = sessions.start(table, ANA, None, LIMITS, new_id=lambda: "c-2", clock=FakeClock())
 
-    assert table.get("c-1") == ended.chat
-    assert table.events("c-1", after=1, limit=10) == [ended.event]
-    assert [chat.id for chat in table.waiting(limit=10)] == ["c-2"]
-    assert table.open_chat_of("ana") == "c-2"
-
-    again = rules.end(after_start(first), ANA, later(9))
-    assert again is not None
-    with pytest.raises(Overtaken):
-        table.put(after_start(first), again)
-
-
-def after_start(desk: Desk) -> Chat:
-    return rules.start(desk.chat_id, ANA, "my order", later(0)).chat
+    assert (chat.id, is_new) == ("c-2", True)
+    if table.get("c-1"):
+        Desk(table, "c-1").put(first, rules.end(first, ANA, later(9)))
+    Desk(table, "c-2").end()
+    assert sessions.start(table, ANA, None, LIMITS, new_id=lambda: "c-3", clock=FakeClock())[1] is True
 
 
 def test_a_chat_whose_row_of_the_customer_is_gone_ends_all_the_same(table: ChatTable) -> None:
@@ -395,7 +390,7 @@ def test_of_a_chat_that_cannot_be_read_no_value_is_told(table: ChatTable) -> Non
     state = next(row for row in rows("Chats") if row["item"]["S"] == "state")
     store(state, chat=json.dumps({**json.loads(state["chat"]["S"]), "status": "s3cr3t"}))
 
-    with pytest.raises(ValueError, match="status") as unreadable:
+    with pytest.raises(Unreadable) as unreadable:
         table.get("c-1")
     assert "s3cr3t" not in "".join(traceback.format_exception(unreadable.value))
 
@@ -408,7 +403,9 @@ def test_nothing_is_left_of_a_chat_that_is_over_but_the_chat(table: ChatTable) -
     desk.accept()
     desk.end()
 
-    assert {row["collection"]["S"] for row in rows("Chats")} == {"chat#c-1"}
+    found_by = [row for row in rows("Chats") if row["collection"]["S"] != "chat#c-1"]
+    assert [(row["collection"]["S"], row["item"]["S"]) for row in found_by] == [("customer#ana", "open")]
+    assert all("expiration_date" in row for row in rows("Chats"))
 
 
 # Anything, in any order
@@ -455,7 +452,7 @@ def test_the_table_says_what_the_fake_says(table: ChatTable, steps: list[Step]) 
             [chats.get(chat_id) for chat_id in chat_ids],
             [chats.events(chat_id, after=0, limit=100) for chat_id in chat_ids],
             [chats.sent(chat_id, f"m-{number}") for chat_id in chat_ids for number in range(3)],
-            [chats.open_chat_of(customer) for customer in customers],
+            [chats.last_chat_of(customer) for customer in customers],
             [sorted(chats.active_of(agent)) for agent in agents],
             [chat for chat in chats.waiting(limit=10_000) if chat.id.startswith(place)],
         ]
@@ -468,7 +465,7 @@ def _decide(
 ) -> Change | None:
     if what == "start":
         # Whether or not there is one: the store says.
-        return rules.start(chat_id, customer, None, now)
+        return rules.start(chat_id, customer, None, LIMITS, now)
     if chat is None:
         return None
     customer = Person(role=Role.CUSTOMER, user=chat.customer)

@@ -5,6 +5,7 @@ that person. Dan is another customer, Bo is its agent, and Cy another one.
 """
 
 import itertools
+import uuid
 from datetime import timedelta
 from typing import Any
 
@@ -18,6 +19,7 @@ from tests.contract.chat_desk import (
     AWAY,
     ENDED_BY_AGENT,
     ENDED_BY_CUSTOMER,
+    HANDED,
     LONG,
     RATED,
     REQUEUED,
@@ -38,16 +40,18 @@ STATES: dict[str, tuple[Decide, ...]] = {
     "spent": (ACCEPTED, *SPENT),
     "away": (ACCEPTED, AWAY),
     "left": (ACCEPTED, ENDED_BY_CUSTOMER),  # by its customer
+    "handed": (ACCEPTED, HANDED),  # to the colleague
     "done": (ACCEPTED, ENDED_BY_AGENT),
     "idle": (ACCEPTED, TIME_PASSED),
     "expired": (TIME_PASSED,),  # nobody accepted it in time
+    "forgotten": (ACCEPTED, REQUEUED, TIME_PASSED),  # nobody accepted it again
     "given-up": (ENDED_BY_CUSTOMER,),  # by the customer, before anybody accepted it
     "rated": (ACCEPTED, ENDED_BY_CUSTOMER, RATED),
     "closed": (ACCEPTED, ENDED_BY_CUSTOMER),  # so long ago that it cannot be rated any more
 }
 
 # How long ago each began; the others have just done so.
-BEGAN = {"idle": LONG, "expired": LONG, "closed": timedelta(seconds=LIMITS.rating_seconds)}
+BEGAN = {"idle": LONG, "expired": LONG, "forgotten": LONG, "closed": timedelta(seconds=LIMITS.rating_seconds)}
 
 ACTIONS: dict[str, tuple[str, str, Any, int]] = {
     "read": ("GET", "", None, 200),
@@ -57,6 +61,7 @@ ACTIONS: dict[str, tuple[str, str, Any, int]] = {
     "send": ("POST", "/messages", {"id": "m-1", "text": "hello"}, 201),
     "type": ("POST", "/typing", None, 202),
     "hand-over": ("POST", "/transfer", {"agent": "cy"}, 200),
+    "hand-astray": ("POST", "/transfer", {"agent": "nobody"}, 200),
     "hand-back": ("POST", "/transfer", {"queue": True}, 200),
     "end": ("POST", "/end", None, 200),
     "rate": ("POST", "/rating", {"rating": 5}, 200),
@@ -77,60 +82,66 @@ PROBLEMS = {
     "twice": (409, "already-rated"),
     "late": (409, "rating-closed"),
     "absent": (409, "not-at-the-desk"),
+    "astray": (409, "agent-not-present"),
 }
 
 TABLE = """\
-                         waiting   requeued  active    spent     away      left      done      idle      expired   given-up  rated     closed
+                         waiting   requeued  active    spent     away      handed    left      done      idle      expired   forgotten given-up  rated     closed
 
-read           customer  same      same      same      same      same      same      same      same      same      same      same      same
-read           stranger  none      none      none      none      none      none      none      none      none      none      none      none
-read           agent     same      same      same      same      same      same      same      same      OTHERS    OTHERS    same      same
-read           colleague same      same      OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS
+read           customer  same      same      same      same      same      same      same      same      same      same      same      same      same      same
+read           stranger  none      none      none      none      none      none      none      none      none      none      none      none      none      none
+read           agent     same      same      same      same      same      OTHERS    same      same      same      OTHERS    OTHERS    OTHERS    same      same
+read           colleague same      same      OTHERS    OTHERS    OTHERS    same      OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS
 
-read-messages  customer  same      same      same      same      same      same      same      same      same      same      same      same
-read-messages  stranger  none      none      none      none      none      none      none      none      none      none      none      none
-read-messages  agent     OTHERS    OTHERS    same      same      same      same      same      same      OTHERS    OTHERS    same      same
-read-messages  colleague OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS
+read-messages  customer  same      same      same      same      same      same      same      same      same      same      same      same      same      same
+read-messages  stranger  none      none      none      none      none      none      none      none      none      none      none      none      none      none
+read-messages  agent     OTHERS    OTHERS    same      same      same      OTHERS    same      same      same      OTHERS    OTHERS    OTHERS    same      same
+read-messages  colleague OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    same      OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS
 
-transcript     customer  same      same      same      same      same      same      same      same      same      same      same      same
-transcript     stranger  none      none      none      none      none      none      none      none      none      none      none      none
-transcript     agent     OTHERS    OTHERS    same      same      same      same      same      same      OTHERS    OTHERS    same      same
-transcript     colleague OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS
+transcript     customer  same      same      same      same      same      same      same      same      same      same      same      same      same      same
+transcript     stranger  none      none      none      none      none      none      none      none      none      none      none      none      none      none
+transcript     agent     OTHERS    OTHERS    same      same      same      OTHERS    same      same      same      OTHERS    OTHERS    OTHERS    same      same
+transcript     colleague OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    same      OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS
 
-accept         customer  AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS
-accept         stranger  AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS
-accept         agent     ok        ok        same      same      absent     over      over      over      over      over      over      over
-accept         colleague ok        ok        taken     taken     taken     over      over      over      over      over      over      over
+accept         customer  AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS
+accept         stranger  AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS
+accept         agent     ok        ok        same      same      absent    taken     over      over      over      over      over      over      over      over
+accept         colleague ok        ok        taken     taken     taken     same      over      over      over      over      over      over      over      over
 
-send           customer  ok        ok        ok        hasty     ok        over      over      over      over      over      over      over
-send           stranger  none      none      none      none      none      none      none      none      none      none      none      none
-send           agent     early     early     ok        hasty     ok        over      over      over      OTHERS    OTHERS    over      over
-send           colleague early     early     OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS
+send           customer  ok        ok        ok        hasty     ok        ok        over      over      over      over      over      over      over      over
+send           stranger  none      none      none      none      none      none      none      none      none      none      none      none      none      none
+send           agent     early     early     ok        hasty     ok        OTHERS    over      over      over      OTHERS    OTHERS    OTHERS    over      over
+send           colleague early     early     OTHERS    OTHERS    OTHERS    ok        OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS
 
-type           customer  early     early     same      same      same      over      over      over      over      over      over      over
-type           stranger  none      none      none      none      none      none      none      none      none      none      none      none
-type           agent     early     early     same      same      same      over      over      over      OTHERS    OTHERS    over      over
-type           colleague early     early     OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS
+type           customer  early     early     same      same      same      same      over      over      over      over      over      over      over      over
+type           stranger  none      none      none      none      none      none      none      none      none      none      none      none      none      none
+type           agent     early     early     same      same      same      OTHERS    over      over      over      OTHERS    OTHERS    OTHERS    over      over
+type           colleague early     early     OTHERS    OTHERS    OTHERS    same      OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS
 
-hand-over      customer  AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS
-hand-over      stranger  AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS
-hand-over      agent     early     early     ok        ok        ok        over      over      over      OTHERS    OTHERS    over      over
-hand-over      colleague early     early     OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS
+hand-over      customer  AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS
+hand-over      stranger  AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS
+hand-over      agent     early     early     ok        ok        ok        OTHERS    over      over      over      OTHERS    OTHERS    OTHERS    over      over
+hand-over      colleague early     early     OTHERS    OTHERS    OTHERS    same      OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS
 
-hand-back      customer  AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS
-hand-back      stranger  AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS
-hand-back      agent     early     early     ok        ok        ok        over      over      over      OTHERS    OTHERS    over      over
-hand-back      colleague early     early     OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS
+hand-astray    customer  AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS
+hand-astray    stranger  AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS
+hand-astray    agent     early     early     astray    astray    astray    OTHERS    over      over      over      OTHERS    OTHERS    OTHERS    over      over
+hand-astray    colleague early     early     OTHERS    OTHERS    OTHERS    astray    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS
 
-end            customer  ok        ok        ok        ok        ok        same      over      over      over      same      same      same
-end            stranger  none      none      none      none      none      none      none      none      none      none      none      none
-end            agent     early     early     ok        ok        ok        over      same      over      OTHERS    OTHERS    over      over
-end            colleague early     early     OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS
+hand-back      customer  AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS
+hand-back      stranger  AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS    AGENTS
+hand-back      agent     early     early     ok        ok        ok        OTHERS    over      over      over      OTHERS    OTHERS    OTHERS    over      over
+hand-back      colleague early     early     OTHERS    OTHERS    OTHERS    ok        OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS
 
-rate           customer  open      open      open      open      open      ok        ok        ok        never     never     twice     late
-rate           stranger  none      none      none      none      none      none      none      none      none      none      none      none
-rate           agent     CUSTOMERS CUSTOMERS CUSTOMERS CUSTOMERS CUSTOMERS CUSTOMERS CUSTOMERS CUSTOMERS CUSTOMERS CUSTOMERS CUSTOMERS CUSTOMERS
-rate           colleague CUSTOMERS CUSTOMERS CUSTOMERS CUSTOMERS CUSTOMERS CUSTOMERS CUSTOMERS CUSTOMERS CUSTOMERS CUSTOMERS CUSTOMERS CUSTOMERS
+end            customer  ok        ok        ok        ok        ok        ok        same      over      over      over      over      same      same      same
+end            stranger  none      none      none      none      none      none      none      none      none      none      none      none      none      none
+end            agent     early     early     ok        ok        ok        OTHERS    over      same      over      OTHERS    OTHERS    OTHERS    over      over
+end            colleague early     early     OTHERS    OTHERS    OTHERS    ok        OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS    OTHERS
+
+rate           customer  open      open      open      open      open      open      ok        ok        ok        never     ok        never     twice     late
+rate           stranger  none      none      none      none      none      none      none      none      none      none      none      none      none      none
+rate           agent     CUSTOMERS CUSTOMERS CUSTOMERS CUSTOMERS CUSTOMERS CUSTOMERS CUSTOMERS CUSTOMERS CUSTOMERS CUSTOMERS CUSTOMERS CUSTOMERS CUSTOMERS CUSTOMERS
+rate           colleague CUSTOMERS CUSTOMERS CUSTOMERS CUSTOMERS CUSTOMERS CUSTOMERS CUSTOMERS CUSTOMERS CUSTOMERS CUSTOMERS CUSTOMERS CUSTOMERS CUSTOMERS CUSTOMERS
 """  # noqa: E501 - a table
 
 
@@ -157,16 +168,26 @@ def test_the_table_is_complete() -> None:
 def test_what_the_table_says(desk: Desk, action: str, person: str) -> None:  # noqa: F811
     row = {state: EXPECTED[action, person, state] for state in STATES}
 
-    found = {state: outcome(action, person, state, desk) for state in STATES}
+    found = {state: outcome(action, PEOPLE[person], state, desk) for state in STATES}
 
     assert found == row
 
 
-def outcome(action: str, person: str, state: str, desk: Desk) -> str:  # noqa: F811
-    """What becomes of it, as the table has it."""
+@pytest.mark.parametrize("action", ACTIONS)
+def test_a_name_says_nothing_without_its_role(desk: Desk, action: str) -> None:  # noqa: F811
+    """A customer who is called as the agent is a stranger, and an agent who is called as the customer a colleague."""
+    for state in STATES:
+        desk.connect(namesake := Person(role=Role.AGENT, user=f"of-{state}"))
+        for by, person in ((Person(role=Role.CUSTOMER, user=BO.user), "stranger"), (namesake, "colleague")):
+            as_if = "active" if (person, state) == ("colleague", "handed") else state  # which a real colleague has
+            assert outcome(action, by, state, desk) == EXPECTED[action, person, as_if], (by, state)
+
+
+def outcome(action: str, person: Person | None, state: str, desk: Desk) -> str:  # noqa: F811
+    """What becomes of it, as the table has it; None is the chat's customer."""
     before = chat_in(state, desk)
     desk.ringback.taken.clear()
-    by = PEOPLE[person] or customer_of(before)
+    by = person or customer_of(before)
     method, path, body, good = ACTIONS[action]
 
     answer = desk.call(by, method, f"/chats/{before.id}{path}", body)
@@ -190,4 +211,6 @@ def chat_in(state: str, desk: Desk) -> Chat:  # noqa: F811
     if state == "away":
         desk.disconnect(BO)
     began = NOW - BEGAN.get(state, timedelta(0))
-    return desk.chat(*STATES[state], chat_id=f"c-{state}", by=Person(role=Role.CUSTOMER, user=f"of-{state}"), at=began)
+    return desk.chat(
+        *STATES[state], chat_id=f"c-{uuid.uuid4()}", by=Person(role=Role.CUSTOMER, user=f"of-{state}"), at=began
+    )

@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 from lambdas.adapters.tables import ConnectionTable
 from lambdas.chat.adapters import aws, wiring
 from lambdas.chat.adapters.desk import ConnectedDesk
-from lambdas.chat.adapters.table import ChatTable
+from lambdas.chat.adapters.table import STATE_ITEM, ChatTable
 from lambdas.chat.core import rules, sessions
 from lambdas.chat.core.model import Chat, Person, Role
 from lambdas.chat.core.ports import Wait
@@ -22,7 +22,7 @@ from ringback.installation import Installation
 from ringback.plain import Recipient
 from tests.builders import NOW, connection, presence_event, stream_record
 from tests.chats import ANA, BO, CY, DAN, LIMITS
-from tests.contract.conftest import SECRET, Stage, create_table, rows
+from tests.contract.conftest import SECRET, Stage, create_table, rows, spoil_state
 from tests.fakes import FakeClock
 from tests.taking import Accept
 
@@ -74,7 +74,7 @@ class Room:
     def start(self, by: Person = ANA, *, subject: str | None = SECRET) -> Chat:
         """A chat of this customer, whose name tells its id; each starts a second after the one before."""
         self.clock.sleep(1)
-        chat, _ = sessions.start(self.chats, by, subject, new_id=lambda: f"of-{by.user}", clock=self.clock)
+        chat, _ = sessions.start(self.chats, by, subject, LIMITS, new_id=lambda: f"of-{by.user}", clock=self.clock)
         return chat
 
     def accept(self, agent: Person = BO, of: Person = ANA) -> None:
@@ -103,10 +103,14 @@ class Room:
         return self.clock.now()
 
     def records(self) -> list[dict[str, Any]]:
-        """The stream's records of all events, in their order; sequence numbers count from 1."""
+        """The stream's records of all events, in their order; sequence numbers count from 1.
+
+        What a chat's row was each time is gone, but its log has the same.
+        """
         events = [row for row in rows("Chats") if row["item"]["S"].startswith("event#")]
         events.sort(key=lambda row: (row["collection"]["S"], row["item"]["S"]))
-        return [stream_record(row, str(n), keys=("collection", "item")) for n, row in enumerate(events, start=1)]
+        states = [row | {"item": {"S": STATE_ITEM}} for row in events]
+        return [stream_record(row, str(n), keys=("collection", "item")) for n, row in enumerate(states, start=1)]
 
     def publish(self, records: list[dict[str, Any]] | None = None) -> Any:
         return self.stage.call(publish_events.handler, {"Records": records or self.records()})
@@ -339,8 +343,40 @@ def test_a_record_that_cannot_be_read_is_noted_by_its_key_and_stops_nobody(room:
     assert len(room.ringback.told("dan")) == 1
     assert room.stage.metrics()["Errors"] == errors + 1
     line = room.stage.log()[-1]
-    assert (line["collection"], line["item"]) == ("chat#of-ana", "event#00000001")
+    assert (line["collection"], line["item"]) == ("chat#of-ana", STATE_ITEM)
     assert SECRET not in json.dumps(room.stage.log())
+
+
+def test_a_chat_that_cannot_be_read_holds_up_no_other(room: Room) -> None:
+    """Its event can be, and is told; its run waits for a version that can read it."""
+    for customer in (ANA, DAN):
+        room.start(customer)
+        room.accept(BO, customer)
+    room.chats.park("of-ana", Wait("token-ana", Phase.WAITING, 1))
+    room.chats.park("of-dan", Wait("token-dan", Phase.WAITING, 1))
+    spoil_state("of-ana")
+
+    assert room.publish() == DONE
+    room.disconnect(BO)
+    room.notice("closed", BO.recipient)
+
+    assert [token for token, _ in room.machine.completed] == ["token-dan"]
+    assert len(room.ringback.told("ana")) == 2
+    dans = room.chats.get("of-dan")
+    assert dans is not None
+    assert dans.agent_away_since is not None
+    assert SECRET not in json.dumps(room.stage.log())
+
+
+def test_a_wait_that_cannot_be_read_holds_up_nothing(room: Room) -> None:
+    room.start()
+    room.accept(BO, ANA)
+    room.chats.park("of-ana", Wait("token-ana", Phase.WAITING, 1))
+    wait = next(row for row in rows("Chats") if row["item"]["S"] == "wait")
+    room.chats.client.put_item(TableName="Chats", Item=wait | {"phase": {"S": "Dreaming"}})
+
+    assert room.publish() == DONE
+    assert room.machine.completed == []
 
 
 def test_nothing_at_all_that_can_be_read_is_nothing_to_do(room: Room) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from cdk_app.assets import ROOT
 from cdk_app.chat.api import ROUTES
-from cdk_app.chat.events import EVENT_PREFIX
+from cdk_app.chat.events import STATE_ITEM
 from cdk_app.functions import construct_id
 from lambdas.adapters.message_bus import SOURCE
 from lambdas.chat import settings
@@ -262,10 +262,10 @@ def test_new_events_of_chats_are_published_in_order_for_as_long_as_they_can_be(a
     properties = dict(source.properties)
     (only,) = properties.pop("FilterCriteria")["Filters"]
     assert json.loads(only["Pattern"]) == {
-        "eventName": ["INSERT"],
-        "dynamodb": {"Keys": {"item": {"S": [{"prefix": table.EVENT_PREFIX}]}}},
+        "eventName": ["INSERT", "MODIFY"],
+        "dynamodb": {"Keys": {"item": {"S": [STATE_ITEM]}}},
     }
-    assert EVENT_PREFIX == table.EVENT_PREFIX
+    assert STATE_ITEM == table.STATE_ITEM
     age = properties.pop("MaximumRecordAgeInSeconds")
     assert 12 * 3600 <= age <= 22 * 3600  # a record lives for a day, and somebody has to look at it before that
     assert properties.pop("BatchSize") * 3 <= 100  # messages that Ringback takes in one call
@@ -273,7 +273,7 @@ def test_new_events_of_chats_are_published_in_order_for_as_long_as_they_can_be(a
         "FunctionName": "PublishEvents/Function",
         "EventSourceArn": "Chats.StreamArn",
         "StartingPosition": "TRIM_HORIZON",
-        "ParallelizationFactor": 1,
+        "ParallelizationFactor": 10,
         "BisectBatchOnFunctionError": True,
         "FunctionResponseTypes": ["ReportBatchItemFailures"],  # and no MaximumRetryAttempts: as many as that takes
         "DestinationConfig": {"OnFailure": {"Destination": "ChatEvents/GivenUp.Arn"}},

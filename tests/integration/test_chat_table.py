@@ -38,7 +38,7 @@ def said() -> Change:
 
 READS: dict[str, Callable[[ChatTable], object]] = {
     "get": lambda table: table.get("c-1"),
-    "open_chat_of": lambda table: table.open_chat_of("ana"),
+    "last_chat_of": lambda table: table.last_chat_of("ana"),
     "sent": lambda table: table.sent("c-1", SECRET),
     "parked": lambda table: table.parked("c-1"),
     "events": lambda table: table.events("c-1", after=0, limit=10),
@@ -130,7 +130,7 @@ def test_a_write_that_is_sent_again_is_one(service: Service, table: ChatTable) -
 
 CHANGES: dict[str, tuple[Any, Change | None, int]] = {
     # the chat before, the change, and how many rows that is
-    "start": (None, rules.start("c-1", ANA, None, later(0)), 4),
+    "start": (None, rules.start("c-1", ANA, None, LIMITS, later(0)), 4),
     "accept": (waiting(), rules.accept(waiting(), BO, later(1)), 4),
     "message": (active(), said(), 3),
     "message in the queue": (waiting(), rules.send(waiting(), ANA, "m-1", SECRET, LIMITS, later(1)), 4),

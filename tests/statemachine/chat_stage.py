@@ -79,7 +79,7 @@ class ChatStage:
 
     def start(self, by: Person = ANA) -> None:
         """Start the chat."""
-        sessions.start(self.chats, by, None, new_id=lambda: CHAT, clock=self.clock)
+        sessions.start(self.chats, by, None, LIMITS, new_id=lambda: CHAT, clock=self.clock)
         self.stream()
 
     def accept(self, agent: Person, *, streamed: bool = True) -> None:
@@ -125,7 +125,10 @@ class ChatStage:
         self._notice("closed", person.recipient, noticed)
 
     def stream(self, brings: bool = True) -> None:  # noqa: FBT001, FBT002
-        """Have the table's stream bring what it has not brought, unless it is held up."""
+        """Have the table's stream bring what it has not brought, unless it is held up.
+
+        What the chat's row was each time is gone, but its log has the same.
+        """
         if not brings:
             return
         rows = [row for row in aws.dynamodb().scan(TableName="Chats")["Items"] if row["item"]["S"].startswith("event#")]

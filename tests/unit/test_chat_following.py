@@ -86,7 +86,7 @@ class Day:
         self.made: list[Wait] = []
         self.script: list[str | None] = []
         self.inside = False
-        sessions.start(self.chats, ANA, None, new_id=lambda: "c-1", clock=self.clock)
+        sessions.start(self.chats, ANA, None, LIMITS, new_id=lambda: "c-1", clock=self.clock)
         self.chats.meanwhile = self.meanwhile
 
     def play(self, script: list[str | None]) -> None:

@@ -203,7 +203,7 @@ def facts(change: Change | None) -> dict[str, Any]:
 
 
 def test_a_chat_starts_in_the_queue_and_its_customer_is_told() -> None:
-    change = rules.start("c-1", ANA, "my order", NOW)
+    change = rules.start("c-1", ANA, "my order", LIMITS, NOW)
 
     assert change.chat == Chat(
         id="c-1",
@@ -214,6 +214,7 @@ def test_a_chat_starts_in_the_queue_and_its_customer_is_told() -> None:
         started_at=NOW,
         waiting_since=NOW,
         last_activity_at=NOW,
+        allowance_whole_at={"customer#ana": later(60 / LIMITS.messages_per_minute)},
     )
     assert change.event == Event(chat_id="c-1", number=1, type=EventType.WAITING, at=NOW, by=ANA, subject="my order")
     assert told(change) == [ANA]
@@ -221,7 +222,7 @@ def test_a_chat_starts_in_the_queue_and_its_customer_is_told() -> None:
 
 def test_agents_start_no_chats() -> None:
     with pytest.raises(CustomersOnly):
-        rules.start("c-1", BO, None, NOW)
+        rules.start("c-1", BO, None, LIMITS, NOW)
 
 
 def test_accepting_says_who_has_it_and_how_long_it_waited() -> None:
@@ -293,7 +294,7 @@ def say(chat: Chat, by: Person = ANA, *, at: float = 0, limits: Limits = LIMITS)
 @given(st.integers(min_value=1, max_value=200))
 def test_a_minute_s_messages_may_come_at_once_and_no_more(messages_per_minute: int) -> None:
     limits = LIMITS._replace(messages_per_minute=messages_per_minute)
-    chat = active()
+    chat = active(at=later(-60))
     for _ in range(messages_per_minute):
         chat = say(chat, limits=limits)
 
@@ -324,7 +325,7 @@ def test_for_ever_one_may_say_as_much_as_the_limit_says() -> None:
 
 
 def test_everybody_has_an_allowance_of_their_own_in_each_chat() -> None:
-    chat = active()
+    chat = active(at=later(-60))
     for _ in range(LIMITS.messages_per_minute):
         chat = say(chat)
 
@@ -332,6 +333,26 @@ def test_everybody_has_an_allowance_of_their_own_in_each_chat() -> None:
     others = ((chat, BO), (active(chat_id="c-2"), ANA), (after(rules.transfer(chat, BO, namesake.user, NOW)), namesake))
     for another, by in others:
         assert say(another, by).version == another.version + 1
+
+
+def test_a_new_chat_gives_nobody_a_new_allowance() -> None:
+    over = after(rules.end(spent(), ANA, NOW))
+
+    with pytest.raises(TooManyMessages):
+        rules.start("c-2", ANA, None, LIMITS, NOW, last=over)
+    another = rules.start("c-2", ANA, None, LIMITS, later(1), last=over).chat
+    with pytest.raises(TooManyMessages):
+        say(another, at=1)
+    assert say(another, at=2).version == another.version + 1
+
+
+def test_to_start_a_chat_is_to_say_something() -> None:
+    chat = None
+    for _ in range(LIMITS.messages_per_minute):
+        chat = after(rules.end(rules.start("c-1", ANA, None, LIMITS, NOW, last=chat).chat, ANA, NOW))
+
+    with pytest.raises(TooManyMessages):
+        rules.start("c-1", ANA, None, LIMITS, NOW, last=chat)
 
 
 def test_a_transfer_and_the_queue_give_nobody_a_new_allowance() -> None:
@@ -408,6 +429,22 @@ def test_ending_again_changes_nothing_for_who_ended_it_and_nobody_else() -> None
             rules.end(by_time, by, later(LIMITS.idle_seconds))
 
 
+@pytest.mark.parametrize(
+    ("by", "action"),
+    [
+        *((ANA, name) for name in ("send", "type", "end")),
+        *((BO, name) for name in ("accept", "send", "transfer", "end")),
+    ],
+)
+def test_only_a_customer_is_told_to_start_another_chat(by: Person, action: str) -> None:
+    over = ended(BO if by == ANA else ANA)
+
+    with pytest.raises(ChatHasEnded) as raised:
+        ACTIONS[action](over, by)
+
+    assert str(raised.value) == ("it is over; start another one" if by == ANA else "it is over")
+
+
 def test_the_same_rating_again_changes_nothing_also_when_its_time_is_over() -> None:
     much_later = later(2 * LIMITS.rating_seconds)
     assert rules.rate(rated(), ANA, 5, None, LIMITS, much_later) is None
@@ -438,7 +475,7 @@ def test_an_agent_who_leaves_has_a_while_to_return() -> None:
     back = rules.agent_returned(after(left), "bo", later(20))
 
     assert after(back).agent_away_since is None
-    assert after(back).last_activity_at == later(20)
+    assert after(back).last_activity_at == later(10), "the time without them does not count"
     assert facts(back) == {"agent": "bo"}
     assert told(back) == [ANA, BO]
 
@@ -514,8 +551,26 @@ def test_a_chat_whose_agent_is_back_is_not_idle() -> None:
     left = after(rules.agent_left(active(), "bo", LIMITS, later(880)))
     back = after(rules.agent_returned(left, "bo", later(930)))
 
-    assert rules.time_passed(back, LIMITS, later(930 + 899)) is None
-    assert after(rules.time_passed(back, LIMITS, later(930 + 900))).end_reason is EndReason.IDLE
+    assert rules.time_passed(back, LIMITS, later(930 + 19)) is None
+    assert after(rules.time_passed(back, LIMITS, later(930 + 20))).end_reason is EndReason.IDLE
+
+
+def test_what_was_said_while_the_agent_was_away_counts_from_their_return() -> None:
+    said = rules.send(away(), ANA, "m-1", "hello?", LIMITS, later(40)).chat
+    back = after(rules.agent_returned(said, "bo", later(50)))
+
+    assert back.last_activity_at == later(50)
+
+
+def test_an_agent_who_comes_and_goes_does_not_keep_a_chat_in_which_nobody_says_anything() -> None:
+    """Each minute there for ten seconds: it is idle when these come to as much as it may be."""
+    chat, minutes = active(), 0
+    while not rules.time_passed(chat, LIMITS, later(60 * minutes)):
+        left = after(rules.agent_left(chat, "bo", LIMITS, later(60 * minutes + 10)))
+        minutes += 1
+        chat = after(rules.agent_returned(left, "bo", later(60 * minutes)))
+
+    assert minutes * 10 == LIMITS.idle_seconds
 
 
 # What the run has to know

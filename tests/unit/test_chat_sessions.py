@@ -40,10 +40,10 @@ class Contested(FakeChats):
 
     moves: list[Callable[[], object]] = field(default_factory=list)
 
-    def put(self, before: Chat | None, change: Change) -> None:
+    def put(self, before: Chat | None, change: Change, *, last: str | None = None) -> None:
         if self.moves:
             self.moves.pop(0)()
-        super().put(before, change)
+        super().put(before, change, last=last)
 
 
 @dataclass
@@ -56,7 +56,7 @@ class World:
     ids: Iterator[str] = field(default_factory=lambda: (f"c-{number}" for number in itertools.count(1)))
 
     def start(self, by: Person = ANA) -> tuple[Chat, bool]:
-        return sessions.start(self.chats, by, None, new_id=lambda: next(self.ids), clock=self.clock)
+        return sessions.start(self.chats, by, None, LIMITS, new_id=lambda: next(self.ids), clock=self.clock)
 
     def accept(self, by: Person = BO, chat_id: str = "c-1") -> Chat:
         return sessions.accept(self.chats, self.desk, chat_id, by, LIMITS, clock=self.clock)
@@ -150,9 +150,9 @@ def test_two_starts_at_once_are_one_chat(world: World) -> None:
 def test_a_chat_that_ends_while_somebody_starts_one_is_not_taken_for_open(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Between the read of which chat is open, and of the chat."""
+    """Between the read of which chat is their last, and of the chat."""
     world.start()
-    read = world.chats.open_chat_of
+    read = world.chats.last_chat_of
 
     def read_and_end(customer: str) -> str | None:
         found = read(customer)
@@ -160,7 +160,7 @@ def test_a_chat_that_ends_while_somebody_starts_one_is_not_taken_for_open(
             world.end()
         return found
 
-    monkeypatch.setattr(world.chats, "open_chat_of", read_and_end)
+    monkeypatch.setattr(world.chats, "last_chat_of", read_and_end)
 
     chat, is_new = world.start()
 

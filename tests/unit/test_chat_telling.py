@@ -46,7 +46,7 @@ def queue(count: int, subject: str = "x") -> FakeChats:
     chats = FakeChats()
     for number in range(count):
         customer = Person(role=Role.CUSTOMER, user=f"u-{number}")
-        chats.put(None, rules.start(f"c-{number}", customer, subject, NOW + timedelta(seconds=number)))
+        chats.put(None, rules.start(f"c-{number}", customer, subject, LIMITS, NOW + timedelta(seconds=number)))
     return chats
 
 
@@ -88,7 +88,7 @@ def test_who_does_not_wait_costs_no_look_at_the_queue() -> None:
 
     chats, screens = Unlooked(), FakeScreens()
     telling.show_what_waits(ANA, chats=chats, screens=screens, clock=FakeClock())
-    chat = put(chats, None, rules.start("c-1", ANA, None, NOW))
+    chat = put(chats, None, rules.start("c-1", ANA, None, LIMITS, NOW))
     put(chats, chat, rules.accept(chat, BO, NOW))
 
     telling.show_what_waits(ANA, chats=chats, screens=screens, clock=FakeClock())
@@ -164,7 +164,7 @@ def test_who_comes_or_goes_while_it_is_written_is_seen(comes: bool) -> None:  # 
 @pytest.mark.parametrize(("phase", "goes_on"), [(Phase.WAITING, True), (Phase.ACTIVE, False), (Phase.RATING, True)])
 def test_who_parks_goes_on_at_once_if_the_chat_has(phase: Phase, goes_on: bool) -> None:  # noqa: FBT001
     chats, runs = FakeChats(), FakeRuns()
-    chat = put(chats, None, rules.start("c-1", ANA, None, NOW))
+    chat = put(chats, None, rules.start("c-1", ANA, None, LIMITS, NOW))
     put(chats, chat, rules.accept(chat, BO, NOW))
     wait = Wait("token", phase, 1)
 
@@ -184,7 +184,7 @@ def test_the_token_is_there_before_the_chat_is_looked_at() -> None:
 
     chats = Watched()
     chats.waits["c-1"] = Wait("earlier", Phase.WAITING, 0)
-    put(chats, None, rules.start("c-1", ANA, None, NOW))
+    put(chats, None, rules.start("c-1", ANA, None, LIMITS, NOW))
     del chats.waits["c-1"]
 
     running.wait_for_change(
@@ -194,7 +194,7 @@ def test_the_token_is_there_before_the_chat_is_looked_at() -> None:
 
 def test_who_parks_late_neither_takes_the_place_nor_goes_on() -> None:
     chats, runs = FakeChats(), FakeRuns()
-    put(chats, None, rules.start("c-1", ANA, None, NOW))
+    put(chats, None, rules.start("c-1", ANA, None, LIMITS, NOW))
     later = Wait("later", Phase.WAITING, 2)
     chats.park("c-1", later)
 
@@ -222,7 +222,7 @@ def test_a_chat_that_is_gone_is_no_chat_to_park_for() -> None:
 )
 def test_only_what_is_overdue_is_settled(seconds: float, situation: dict[str, Any]) -> None:
     chats = FakeChats()
-    put(chats, None, rules.start("c-1", ANA, None, NOW))
+    put(chats, None, rules.start("c-1", ANA, None, LIMITS, NOW))
     clock = FakeClock(NOW + timedelta(seconds=seconds))
 
     assert running.settle("c-1", chats=chats, desk=FakeDesk(), limits=LIMITS, clock=clock) == situation

@@ -15,7 +15,7 @@ Step = tuple[float, Callable[[Chat, datetime], Change | None]]
 def chat_of(*steps: Step, subject: str | None = None) -> FakeChats:
     """A chat to which all of this happened, each so many seconds after noon."""
     chats = FakeChats()
-    change = rules.start("c-1", ANA, subject, later(0))
+    change = rules.start("c-1", ANA, subject, LIMITS, later(0))
     chats.put(None, change)
     for seconds, decide in steps:
         before, decided = change.chat, decide(change.chat, later(seconds))
@@ -62,7 +62,7 @@ def test_a_whole_chat_reads_like_this() -> None:
         "Chat c-1\n"
         "Subject:   My order\n"
         "Customer:  ana\n"
-        "Agent:     bo\n"
+        "Agents:    bo, cy\n"
         "Started:   2030-01-31 12:00:00 UTC\n"
         "Ended:     2030-01-31 12:07:00 UTC\n"
         "Rating:    4 of 5\n"
@@ -167,6 +167,19 @@ def test_what_happens_while_it_is_read_belongs_to_another_one() -> None:
     assert transcript.read(chats, chat).events == log(chats)[:2]
 
 
+@pytest.mark.parametrize(
+    ("steps", "line"),
+    [
+        ([(1, accepted())], "Agent:     bo"),
+        ([(1, accepted()), (2, lambda chat, at: rules.transfer(chat, BO, None, at))], "Agent:     bo"),
+        ([(1, accepted(CY)), (2, lambda chat, at: rules.transfer(chat, CY, "bo", at))], "Agents:    cy, bo"),
+    ],
+    ids=["one", "back in the queue", "handed on"],
+)
+def test_the_head_names_every_agent_who_had_it(steps: list[Step], line: str) -> None:
+    assert told(chat_of(*steps)).as_text().splitlines()[2] == line
+
+
 def test_a_log_of_which_all_has_expired_is_empty_and_says_so() -> None:
     chats = chat_of((1, accepted()))
     chat = chats.get("c-1")
@@ -174,6 +187,7 @@ def test_a_log_of_which_all_has_expired_is_empty_and_says_so() -> None:
     chats.changes["c-1"].clear()
     whole = transcript.read(chats, chat)
     assert (whole.events, whole.complete) == ([], False)
+    assert whole.as_text().splitlines()[2] == "Agent:     bo"
     assert whole.as_text().endswith("12:00:00 UTC\n\nSome of it is not kept any more.\n")
 
 

@@ -3,30 +3,35 @@
 =====================  ===========================  ==========================================================
 collection             item                         what
 =====================  ===========================  ==========================================================
-``chat#{id}``          ``state``                    the chat as it is, and who may send how much more; changed only
-                                                    if it is as it was read
-``chat#{id}``          ``event#{number}``           its log, which is also what the stream brings
+``chat#{id}``          ``state``                    the chat as it is, who may send how much more, and what happened
+                                                    last, which the stream brings; changed only if it is as it was read
+``chat#{id}``          ``event#{number}``           its log
 ``chat#{id}``          ``sent#{messageId}``         which event the message of this id is
 ``chat#{id}``          ``wait``                     the token on which its run waits, and in which phase
 ``queue``              ``{startedAt}#{id}``         the chats that wait: the index of the queue
 ``agent#{user}``       ``chat#{id}``                the chats that this agent has
-``customer#{user}``    ``open``                     the one chat of this customer that has not ended
+``customer#{user}``    ``open``                     the chat that this customer started last: if one is open, it is this
 ``desk``               ``{user}``                   who is at the desk
 =====================  ===========================  ==========================================================
 
 What an index would show a moment later is written with the chat, in one transaction, so that whoever looks sees what
-is true. What happened, and a chat that has ended, expires `retention_days` after it was last written. What is needed
-for as long as a chat goes on does not: its state, its place in the queue, and what leads to it; nor who is at the desk.
+is true. The stream brings a row's changes in their order, but not those of several rows, even if they were written one
+after the other: so each event is in the state's row, too.
+
+What happened, and a chat that has ended, expires `retention_days` after it was last written. What is needed for as long
+as a chat goes on does not: its state, its place in the queue, and what leads to it; nor who is at the desk.
 
 A row may be of a newer version, which was taken back: what it says beyond what is known here is left out.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from lambdas.chat.adapters import aws
+from lambdas.chat.core.errors import Unreadable
 from lambdas.chat.core.model import Change, Chat, Event, EventType, Person, Status
 from lambdas.chat.core.ports import Overtaken, Wait
 from lambdas.chat.core.rules import Phase
@@ -35,7 +40,8 @@ from lambdas.observability import Metric, count, logger
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-EVENT_PREFIX = "event#"
+T = TypeVar("T")
+STATE_ITEM = "state"
 aws.ahead(aws.dynamodb)  # whoever imports this asks the table
 _DIGITS = 8
 _LAST = 10**_DIGITS - 1
@@ -53,38 +59,43 @@ class ChatTable:
 
     def get(self, chat_id: str) -> Chat | None:
         """The chat as it is now."""
-        row = self._get(_chat(chat_id), "state")
-        return _chat_of(row) if row else None
+        row = self._get(_chat(chat_id), STATE_ITEM)
+        return _read(_chat_of, row) if row else None
 
-    def open_chat_of(self, customer: str) -> str | None:
-        """The id of the one chat of this customer that has not ended."""
+    def last_chat_of(self, customer: str) -> str | None:
+        """The id of the chat that this customer started last."""
         row = self._get(_customer(customer), "open")
         return str(row["chat_id"]["S"]) if row else None
 
-    def put(self, before: Chat | None, change: Change) -> None:
+    def put(self, before: Chat | None, change: Change, *, last: str | None = None) -> None:
         """Write a change and its event, whole or not at all."""
-        self._write(list(self._writes(before, change)))
+        with aws.translated():
+            try:
+                self.client.transact_write_items(TransactItems=list(self._writes(before, change, last)))
+            except self.client.exceptions.TransactionCanceledException as error:
+                reasons = (reason.get("Code") for reason in error.response.get("CancellationReasons", []))
+                if not _OVERTAKEN.intersection(reasons):
+                    raise
+                raise Overtaken from None
 
     def sent(self, chat_id: str, message_id: str) -> Event | None:
         """The message that was sent under this id."""
         row = self._get(_chat(chat_id), f"sent#{message_id}")
-        return _event_of(row) if row else None
+        return _read(_event_of, row) if row else None
 
     def events(self, chat_id: str, *, after: int, limit: int) -> list[Event]:
         """The events after this number, in their order."""
         if after >= _LAST:
             return []  # DynamoDB refuses a range that ends before it begins
         rows = self._query(_chat(chat_id), first=_event_item(after + 1), last=_event_item(_LAST), limit=limit)
-        return [_event_of(row) for row in rows]
+        return [_read(_event_of, row) for row in rows]
 
     def waiting(self, *, limit: int) -> list[Chat]:
-        """The queue; first come, first served. One that cannot be read is left out, and logged: it hides no other."""
+        """The queue; first come, first served. One that cannot be read hides no other."""
         found = []
         for row in self._query("queue", limit=limit):
-            try:
-                found.append(_chat_of(row))
-            except _UNREADABLE as error:
-                _note_unreadable(row, error)
+            with suppress(Unreadable):
+                found.append(_read(_chat_of, row))
         return found
 
     def active_of(self, agent: str) -> list[str]:
@@ -122,7 +133,7 @@ class ChatTable:
     def parked(self, chat_id: str) -> Wait | None:
         """What it waits on, or has waited on last."""
         row = self._get(_chat(chat_id), "wait")
-        return Wait(row["task_token"]["S"], Phase(row["phase"]["S"]), int(row["entry"]["N"])) if row else None
+        return _read(_wait_of, row) if row else None
 
     def unpark(self, chat_id: str, task_token: str) -> None:
         """Forget this token, unless a later one has taken its place."""
@@ -136,36 +147,19 @@ class ChatTable:
                 )
             )
 
-    def _write(self, writes: Sequence[Any]) -> None:
-        with aws.translated():
-            try:
-                self.client.transact_write_items(TransactItems=writes)
-            except self.client.exceptions.TransactionCanceledException as error:
-                reasons = [str(reason.get("Code")) for reason in error.response.get("CancellationReasons", [])]
-                if not _OVERTAKEN.intersection(reasons):
-                    raise
-            else:
-                return
-        # A row that is another chat's by now stays; that must not keep this one from its end.
-        refused = {place for place, reason in enumerate(reasons) if reason == "ConditionalCheckFailed"}
-        others = {place for place in refused if "Delete" in writes[place]}
-        if not others:
-            raise Overtaken
-        self._write([write for place, write in enumerate(writes) if place not in others])
-
-    def _writes(self, before: Chat | None, change: Change) -> Iterator[Any]:
+    def _writes(self, before: Chat | None, change: Change, last: str | None) -> Iterator[Any]:
         """The chat and its event, and the rows by which they are found."""
         chat, event = change.chat, change.event
         place, text = _chat(chat.id), event.as_text()
         make_row = self._passing if chat.status is Status.ENDED else _row
-        state = make_row(place, "state", **_texts(chat)) | {"version": {"N": str(chat.version)}}
+        told = {"event": text, "people": json.dumps([person.as_json() for person in change.to])}
+        state = make_row(place, STATE_ITEM, **_texts(chat), **told) | {"version": {"N": str(chat.version)}}
         if before is None:
             yield self._put_new(state)
         else:
             seen = {":seen": {"N": str(before.version)}}
             yield self._put(state, ConditionExpression="version = :seen", ExpressionAttributeValues=seen)
-        people = json.dumps([person.as_json() for person in change.to])
-        yield self._put_new(self._passing(place, _event_item(event.number), event=text, people=people))
+        yield self._put_new(self._passing(place, _event_item(event.number), **told))
         if event.type is EventType.MESSAGE:
             yield self._put_new(self._passing(place, f"sent#{event.id}", event=text))
         was_waiting = before is not None and before.status is Status.WAITING
@@ -180,30 +174,34 @@ class ChatTable:
             yield self._delete(_agent(had), place)
         if has and has != had:
             yield self._put_new(_row(_agent(has), place, chat_id=chat.id))
+        theirs = make_row(_customer(chat.customer), "open", chat_id=chat.id)
         if before is None:
-            yield self._put_new(_row(_customer(chat.customer), "open", chat_id=chat.id))
+            yield self._put_new(theirs, unless_of=last)
         elif chat.status is Status.ENDED and before.status is not Status.ENDED:
-            yield self._delete(_customer(chat.customer), "open", of=chat.id)
+            yield self._put(theirs)  # it expires with the chat
 
     def _passing(self, collection: str, item: str, **texts: str) -> dict[str, Any]:
         """A row that expires."""
         expires = int((datetime.now(UTC) + self.retention).timestamp())
         return {**_row(collection, item, **texts), "expiration_date": {"N": str(expires)}}
 
-    def _put_new(self, row: dict[str, Any]) -> dict[str, Any]:
-        names = {"#item": "item"}
-        return self._put(row, ConditionExpression="attribute_not_exists(#item)", ExpressionAttributeNames=names)
+    def _put_new(self, row: dict[str, Any], *, unless_of: str | None = None) -> dict[str, Any]:
+        """Put a row where there is none, or one of this chat."""
+        condition: dict[str, Any] = {
+            "ConditionExpression": "attribute_not_exists(#item)",
+            "ExpressionAttributeNames": {"#item": "item"},
+        }
+        if unless_of is not None:
+            condition["ConditionExpression"] += " OR chat_id = :seen"
+            condition["ExpressionAttributeValues"] = {":seen": {"S": unless_of}}
+        return self._put(row, **condition)
 
     def _put(self, row: dict[str, Any], **condition: Any) -> dict[str, Any]:
         return {"Put": {"TableName": self.name, "Item": row, **condition}}
 
-    def _delete(self, collection: str, item: str, *, of: str | None = None) -> dict[str, Any]:
-        """Delete a row, if it is there; of this chat, if any chat may have it."""
-        condition = {
-            "ConditionExpression": "attribute_not_exists(chat_id) OR chat_id = :mine",
-            "ExpressionAttributeValues": {":mine": {"S": of}},
-        }
-        return {"Delete": {"TableName": self.name, "Key": _key(collection, item), **(condition if of else {})}}
+    def _delete(self, collection: str, item: str) -> dict[str, Any]:
+        """Delete a row, if it is there."""
+        return {"Delete": {"TableName": self.name, "Key": _key(collection, item)}}
 
     def _get(self, collection: str, item: str) -> Any:
         with aws.translated():
@@ -238,7 +236,7 @@ class ChatTable:
 
 
 def event_of(row: dict[str, Any]) -> tuple[Event, list[Person]]:
-    """An event and who is told of it, from its row in DynamoDB's own JSON, as the stream brings it."""
+    """What happened last and who is told of it, from a chat's row in DynamoDB's own JSON, as the stream brings it."""
     people = [Person.from_json(person) for person in json.loads(row["people"]["S"])]
     return _event_of(row), people
 
@@ -246,15 +244,12 @@ def event_of(row: dict[str, Any]) -> tuple[Event, list[Person]]:
 def read_events(records: Iterable[Any]) -> Iterator[tuple[str, tuple[Event, list[Person]]]]:
     """The events that the stream brings, and the numbers of their records in it.
 
-    One that cannot be read will not be readable later, and all chats wait behind it: it is left out, logged by its key
-    and counted.
+    One that cannot be read is left out, since others wait behind it.
     """
     for record in records:
         change = record["dynamodb"]
-        try:
-            yield change["SequenceNumber"], event_of(change["NewImage"])
-        except _UNREADABLE as error:
-            _note_unreadable(change["Keys"], error)
+        with suppress(Unreadable):
+            yield change["SequenceNumber"], _read(event_of, change["NewImage"])
 
 
 def _texts(chat: Chat) -> dict[str, str]:
@@ -275,11 +270,24 @@ def _event_of(row: Any) -> Event:
     return Event.from_text(row["event"]["S"])
 
 
-def _note_unreadable(key: Any, error: Exception) -> None:
-    # Not what is wrong with it: the log has nothing of what people say.
-    where = {name: key[name]["S"] for name in ("collection", "item")}
-    count(Metric.ERRORS)
-    logger.error("a row cannot be read", extra={**where, "reason": type(error).__name__})
+def _wait_of(row: Any) -> Wait:
+    return Wait(row["task_token"]["S"], Phase(row["phase"]["S"]), int(row["entry"]["N"]))
+
+
+def _read(what: Callable[[Any], T], row: Any) -> T:
+    """Read a row; one that cannot be read is logged by its key, and counted.
+
+    Raises:
+        Unreadable
+    """
+    try:
+        return what(row)
+    except _UNREADABLE as error:
+        # Not what is wrong with it: the log has nothing of what people say.
+        where = {name: row[name]["S"] for name in ("collection", "item")}
+        count(Metric.ERRORS)
+        logger.error("a row cannot be read", extra={**where, "reason": type(error).__name__})
+        raise Unreadable("what is kept of this chat was written by a newer version; try again later") from None
 
 
 def _row(collection: str, item: str, **texts: str) -> dict[str, Any]:
@@ -303,4 +311,4 @@ def _customer(user: str) -> str:
 
 
 def _event_item(number: int) -> str:
-    return f"{EVENT_PREFIX}{number:0{_DIGITS}}"
+    return f"event#{number:0{_DIGITS}}"

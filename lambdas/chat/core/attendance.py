@@ -3,7 +3,7 @@
 from contextlib import suppress
 
 from lambdas.chat.core import rules, sessions, telling
-from lambdas.chat.core.errors import ChatNotFound
+from lambdas.chat.core.errors import ChatNotFound, Unreadable
 from lambdas.chat.core.model import Person, Role
 from lambdas.chat.core.ports import Chats, Clock, Desk, Screens
 
@@ -25,7 +25,7 @@ def notice(
     if person.role is Role.AGENT:
         _seat(person.user, chats=chats, desk=desk)
         for chat_id in chats.active_of(person.user):
-            with suppress(ChatNotFound):  # it was deleted
+            with suppress(ChatNotFound, Unreadable):  # deleted; or nothing that keeps their other chats waiting
                 sessions.check_presence(chats, desk, chat_id, person.user, limits, clock=clock)
     if came:
         telling.show_what_waits(person, chats=chats, screens=screens, clock=clock)

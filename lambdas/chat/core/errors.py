@@ -21,6 +21,7 @@
     ├── NotAtTheDesk       the agent who accepts has no open connection to the desk
     ├── AgentNotPresent    the agent to transfer to has none
     └── Unavailable        a service does not answer, or too many change the chat at once: try again
+        └── Unreadable     a newer version wrote it, and was taken back: nobody else waits for that
 """
 
 
@@ -84,7 +85,7 @@ class TooManyMessages(ChatError):
     """This person sends faster than they may; the next one is taken in so many seconds."""
 
     def __init__(self, retry_after_seconds: int) -> None:
-        super().__init__("this is more than one person may say in a minute; send it again when the wait is over")
+        super().__init__("this is more than one person may do in a minute; send it again when the wait is over")
         self.retry_after_seconds = retry_after_seconds
 
 
@@ -102,3 +103,7 @@ class AgentNotPresent(ChatError):
 
 class Unavailable(ChatError):
     """Try the same again in a moment."""
+
+
+class Unreadable(Unavailable):
+    """What is kept cannot be read by this version. Whoever has others to serve leaves it out."""

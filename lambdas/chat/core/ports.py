@@ -24,20 +24,25 @@ class Wait(NamedTuple):
 
 
 class Chats(Protocol):
-    """The chats. Every read sees every write that has been answered."""
+    """The chats. Every read sees every write that has been answered, and raises Unreadable for what nobody can read."""
 
     def get(self, chat_id: str) -> Chat | None:
         """The chat as it is now."""
 
-    def open_chat_of(self, customer: str) -> str | None:
-        """The id of the one chat of this customer that has not ended."""
+    def last_chat_of(self, customer: str) -> str | None:
+        """The id of the chat that this customer started last. No other one of theirs can be open."""
 
-    def put(self, before: Chat | None, change: Change) -> None:
-        """Write a change and its event, whole or not at all; ``before`` is the chat that was decided about.
+    def put(self, before: Chat | None, change: Change, *, last: str | None = None) -> None:
+        """Write a change and its event, whole or not at all.
+
+        Args:
+            before: the chat that was decided about; None for a new one.
+            change: what was decided.
+            last: of a new one, the chat that its customer started last.
 
         Raises:
-            Overtaken: the chat is not as it was; or (of a new one) the customer has an open chat; or (of a message) the
-                chat has a message of that id.
+            Overtaken: the chat is not as it was; or (of a new one) the customer has started another; or (of a message)
+                the chat has a message of that id.
         """
 
     def sent(self, chat_id: str, message_id: str) -> Event | None:
@@ -47,7 +52,7 @@ class Chats(Protocol):
         """The events after this number, in their order."""
 
     def waiting(self, *, limit: int) -> list[Chat]:
-        """The queue; first come, first served."""
+        """The queue; first come, first served. One that nobody can read is left out."""
 
     def active_of(self, agent: str) -> list[str]:
         """The ids of the chats that this agent has now."""

@@ -4,19 +4,22 @@
 what            who                       in                                       otherwise
 ==============  ========================  =======================================  ==============================
 start           a customer                no open chat of theirs                   the open one is the answer
-accept          an agent                  WAITING                                  AlreadyAccepted, ChatHasEnded
-send            customer, its agent       ACTIVE; WAITING for the customer;        NotAccepted, ChatHasEnded,
-                                          no more than a minute's messages         TooManyMessages
+accept          an agent at the desk      WAITING                                  AlreadyAccepted, ChatHasEnded,
+                                                                                   NotAtTheDesk
+send            customer, its agent       ACTIVE; WAITING for the customer         NotAccepted, ChatHasEnded
 type            customer, its agent       ACTIVE                                   NotAccepted, ChatHasEnded
-transfer        its agent                 ACTIVE                                   NotAccepted, ChatHasEnded
+transfer        its agent, to one at      ACTIVE                                   NotAccepted, ChatHasEnded,
+                the desk or the queue                                              AgentNotPresent
 end             customer, its agent       ACTIVE; WAITING for the customer;        NotAccepted, ChatHasEnded
                                           ENDED by themselves
 rate            the customer              ENDED, accepted once, not rated, in time NotEnded, NothingToRate,
                                                                                    AlreadyRated, RatingClosed
 ==============  ========================  =======================================  ==============================
 
-A customer hears of nobody else's chat (ChatNotFound). An agent knows that there are others, but may do nothing in them
-(NotYourChat). All of it is pure: a chat and a moment in, a `Change` out; None if there is nothing to change.
+A person may start and send so often in a minute (TooManyMessages), and what a customer has spent counts in their next
+chat, too. A customer hears of nobody else's chat (ChatNotFound). An agent knows that there are others, but may do
+nothing in them (NotYourChat). All of it is pure: a chat and a moment in, a `Change` out; None if there is nothing to
+change.
 """
 
 from datetime import datetime, timedelta
@@ -41,7 +44,10 @@ from lambdas.chat.core.model import Change, Chat, EndReason, Event, EventType, P
 
 
 class Limits(NamedTuple):
-    """How long a chat may stay in each of its phases, and how much each of its people may say in a minute."""
+    """How long a chat may stay in each of its phases, and how much each of its people may say in a minute.
+
+    For `messages_per_minute`, to start a chat is to say something.
+    """
 
     max_wait_seconds: int
     idle_seconds: int
@@ -61,8 +67,10 @@ class Phase(StrEnum):
     CLOSED = "Closed"
 
 
-def start(chat_id: str, by: Person, subject: str | None, now: datetime) -> Change:
-    """Open a chat."""
+def start(
+    chat_id: str, by: Person, subject: str | None, limits: Limits, now: datetime, *, last: Chat | None = None
+) -> Change:
+    """Open a chat, after the one that the customer started last: or each new one would let them say as much again."""
     only_customers(by)
     chat = Chat(
         id=chat_id,
@@ -74,7 +82,10 @@ def start(chat_id: str, by: Person, subject: str | None, now: datetime) -> Chang
         waiting_since=now,
         last_activity_at=now,
     )
-    return _change(chat, now, by, EventType.WAITING, subject=subject)
+    if last:
+        chat = chat.replace(allowance_whole_at=last.allowance_whole_at)
+    opened = chat.replace(allowance_whole_at=_spend(chat, by, limits, now))
+    return _change(opened, now, by, EventType.WAITING, subject=subject)
 
 
 def accept(chat: Chat, by: Person, now: datetime) -> Change | None:
@@ -84,7 +95,7 @@ def accept(chat: Chat, by: Person, now: datetime) -> Change | None:
         return None
     if chat.status is Status.ACTIVE:
         raise AlreadyAccepted("another agent has accepted it")
-    _not_ended(chat)
+    _not_ended(chat, by)
     waited = _seconds(chat.waiting_since, now)
     taken = chat.replace(status=Status.ACTIVE, agent=by.user, accepted_at=now, last_activity_at=now)
     return _change(taken, now, by, EventType.ACCEPTED, agent=by.user, seconds=waited)
@@ -159,8 +170,11 @@ def agent_returned(chat: Chat, agent: str, now: datetime) -> Change | None:
     """The agent has a connection to the desk again."""
     if chat.status is not Status.ACTIVE or chat.agent != agent or not chat.agent_away_since:
         return None
-    # Without its agent nobody could do anything about it, so it was not idle.
-    returned = chat.replace(agent_away_since=None, last_activity_at=now)
+    # Without its agent it was not idle: that time does not count. It does not begin anew either, or an agent whose
+    # connection comes and goes would keep a chat in which nobody says anything.
+    absence = now - max(chat.agent_away_since, chat.last_activity_at)
+    active_at = chat.last_activity_at + max(absence, timedelta(0))
+    returned = chat.replace(agent_away_since=None, last_activity_at=active_at)
     return _change(returned, now, None, EventType.AGENT_BACK, agent=agent)
 
 
@@ -255,7 +269,7 @@ def _open_to(chat: Chat, by: Person, *, waiting_too: bool = False) -> None:
     """Let the people of a chat that goes on do something."""
     if by.role is Role.CUSTOMER:
         require_customer(chat, by)
-        _not_ended(chat)
+        _not_ended(chat, by)
         if chat.status is Status.WAITING and not waiting_too:
             raise NotAccepted("no agent has accepted it yet")
         return
@@ -263,12 +277,12 @@ def _open_to(chat: Chat, by: Person, *, waiting_too: bool = False) -> None:
         raise NotAccepted("accept it first")
     if chat.agent != by.user:
         raise NotYourChat("it is another agent's")
-    _not_ended(chat)
+    _not_ended(chat, by)
 
 
-def _not_ended(chat: Chat) -> None:
+def _not_ended(chat: Chat, by: Person) -> None:
     if chat.status is Status.ENDED:
-        raise ChatHasEnded("it is over; start another one")
+        raise ChatHasEnded("it is over; start another one" if by.role is Role.CUSTOMER else "it is over")
 
 
 def _end(chat: Chat, by: Person | None, reason: EndReason, now: datetime) -> Change:

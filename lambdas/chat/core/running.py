@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 from lambdas.chat.core import rules, sessions
-from lambdas.chat.core.errors import ChatNotFound
+from lambdas.chat.core.errors import ChatNotFound, Unreadable
 from lambdas.chat.core.model import Event, EventType
 from lambdas.chat.core.ports import Chats, Clock, Desk, Runs, Wait, WaitingRuns
 
@@ -28,9 +28,10 @@ def follow(event: Event, *, chats: Chats, runs: Runs, limits: rules.Limits, cloc
         # Always the same input: a run that is started once more is the same.
         runs.start(event.chat_id, {"phase": rules.Phase.WAITING.value, "seconds": limits.max_wait_seconds})
         return
-    if event.type in _MOVES_ON and (wait := chats.parked(event.chat_id)):
-        with suppress(ChatNotFound):  # it was deleted
-            _go_on_if_it_has_to(event.chat_id, wait, chats=chats, runs=runs, limits=limits, clock=clock)
+    if event.type in _MOVES_ON:
+        with suppress(ChatNotFound, Unreadable):  # deleted; or no other chat waits for this one
+            if wait := chats.parked(event.chat_id):
+                _go_on_if_it_has_to(event.chat_id, wait, chats=chats, runs=runs, limits=limits, clock=clock)
 
 
 def wait_for_change(

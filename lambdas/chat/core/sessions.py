@@ -2,10 +2,11 @@
 
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TypeVar
 
 from lambdas.chat.core import rules
-from lambdas.chat.core.errors import AgentNotPresent, ChatNotFound, IdTaken, NotAtTheDesk, Unavailable
+from lambdas.chat.core.errors import AgentNotPresent, ChatNotFound, IdTaken, NotAtTheDesk, Unavailable, Unreadable
 from lambdas.chat.core.model import Change, Chat, Event, Person, Role, Status
 from lambdas.chat.core.ports import Chats, Clock, Desk, Overtaken
 
@@ -16,22 +17,22 @@ _PAUSES_SECONDS = (0, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
 
 
 def start(
-    chats: Chats, by: Person, subject: str | None, *, new_id: Callable[[], str], clock: Clock
+    chats: Chats, by: Person, subject: str | None, limits: rules.Limits, *, new_id: Callable[[], str], clock: Clock
 ) -> tuple[Chat, bool]:
     """Start a chat, or answer the customer's open one; and whether it is new.
 
     Raises:
-        CustomersOnly, Unavailable
+        CustomersOnly, TooManyMessages, Unavailable
     """
     rules.only_customers(by)
 
     def attempt() -> tuple[Chat, bool]:
-        open_id = chats.open_chat_of(by.user)
-        # Between the two reads it may have ended.
-        if open_id and (chat := chats.get(open_id)) and chat.status is not Status.ENDED:
-            return chat, False
-        change = rules.start(new_id(), by, subject, clock.now())
-        chats.put(None, change)
+        last_id = chats.last_chat_of(by.user)
+        last = chats.get(last_id) if last_id else None  # it may have been deleted
+        if last and last.status is not Status.ENDED:
+            return last, False
+        change = rules.start(new_id(), by, subject, limits, clock.now(), last=last)
+        chats.put(None, change, last=last_id)
         return change.chat, True
 
     return _again(attempt, clock)
@@ -115,6 +116,30 @@ def transfer(
 
     transferred = change(chats, chat_id, decide, clock=clock)
     return transferred if to is None else _look_again(chats, desk, transferred, to, limits, clock)
+
+
+def last_of(chats: Chats, customer: str) -> Chat | None:
+    """The chat that this customer started last, whether it goes on or not.
+
+    Raises:
+        Unavailable
+    """
+    chat_id = chats.last_chat_of(customer)
+    return chats.get(chat_id) if chat_id else None
+
+
+def active_of(chats: Chats, agent: str) -> list[Chat]:
+    """The chats that this agent has now; one that nobody can read is left out.
+
+    Raises:
+        Unavailable
+    """
+    found = []
+    for chat_id in chats.active_of(agent):
+        with suppress(Unreadable):
+            found.append(chats.get(chat_id))
+    # Between the two reads it may have gone to somebody else.
+    return [chat for chat in found if chat and chat.status is Status.ACTIVE and chat.agent == agent]
 
 
 def get(chats: Chats, chat_id: str) -> Chat:

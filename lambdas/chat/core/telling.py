@@ -88,8 +88,7 @@ def show_what_waits(person: Person, *, chats: Chats, screens: Screens, clock: Cl
     if person.role is Role.AGENT:
         screens.show(QUEUE, [(person, _queue(chats.waiting(limit=LISTED), at))])
         return
-    chat_id = chats.open_chat_of(person.user)
-    chat = chats.get(chat_id) if chat_id else None
+    chat = sessions.last_of(chats, person.user)
     if chat is None or chat.status is not Status.WAITING:
         return
     queue = chats.waiting(limit=COUNTED)

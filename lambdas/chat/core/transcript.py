@@ -32,6 +32,12 @@ class Transcript(NamedTuple):
             until = self.events[-1].number if self.events else 0
         return len(self.events) < until
 
+    @property
+    def _agents(self) -> Sequence[str]:
+        """Whoever had the chat, the first first, as far as the events tell; the chat itself knows who has it now."""
+        named = [event.agent for event in self.events]
+        return [agent for agent in dict.fromkeys([*named, self.chat.agent]) if agent]
+
     def as_json(self) -> dict[str, Any]:
         """For programs: the chat, its log, and whether that is all of it."""
         events = [event.as_json() for event in self.events]
@@ -41,7 +47,7 @@ class Transcript(NamedTuple):
         """To be read: a head, then a line for each thing that was said or done. Ends with a newline."""
         missing = ["", "Some of it is not kept any more."] if self._has_gaps else []
         events = ["", *(_line(event) for event in self.events)] if self.events else []
-        lines = [*_head(self.chat), *missing, *events]
+        lines = [*_head(self.chat, self._agents), *missing, *events]
         if self.is_cut_off:
             lines += ["", "It goes on, and is too long to be told here whole: read on in its messages."]
         return "\n".join(lines) + "\n"
@@ -68,13 +74,13 @@ def read(chats: Chats, chat: Chat) -> Transcript:
     return Transcript(chat, events)
 
 
-def _head(chat: Chat) -> Iterator[str]:
+def _head(chat: Chat, agents: Sequence[str]) -> Iterator[str]:
     yield f"Chat {chat.id}"
     if chat.subject:
         yield f"Subject:   {_indented(chat.subject)}"
     yield f"Customer:  {chat.customer}"
-    if chat.agent:
-        yield f"Agent:     {chat.agent}"
+    if agents:
+        yield f"{'Agents:' if len(agents) > 1 else 'Agent: '}    {', '.join(agents)}"
     yield f"Started:   {_time(chat.started_at)}"
     if chat.ended_at:
         yield f"Ended:     {_time(chat.ended_at)}"

@@ -54,9 +54,18 @@ def start_chat(request: Request) -> Response:
     """Start a chat, or answer the one that the customer has."""
     call, given = _Call(request), requests.body(requests.NewChat, request.event)
     chat, is_new = sessions.start(
-        call.chats, call.by, given.subject, new_id=lambda: str(uuid.uuid4()), clock=call.clock
+        call.chats, call.by, given.subject, call.limits, new_id=lambda: str(uuid.uuid4()), clock=call.clock
     )
     return _json(HTTPStatus.CREATED if is_new else HTTPStatus.OK, chat, {"Location": f"/chats/{chat.id}"})
+
+
+@ROUTES.add("GET", "/chats", "listChats")
+def list_chats(request: Request) -> Response:
+    """Answer the chat that the customer started last, if there is one."""
+    call = _Call(request)
+    rules.only_customers(call.by)
+    chat = sessions.last_of(call.chats, call.by.user)
+    return _json(HTTPStatus.OK, {"chats": [chat.as_json()] if chat else []})
 
 
 @ROUTES.add("GET", "/chats/waiting", "listWaiting")
@@ -65,9 +74,7 @@ def list_waiting(request: Request) -> Response:
     call = _Call(request)
     rules.only_agents(call.by)
     waiting = telling.listed(call.chats.waiting(limit=telling.LISTED))
-    found = (call.chats.get(chat_id) for chat_id in call.chats.active_of(call.by.user))
-    # Between the two reads it may have gone to somebody else.
-    active = [chat for chat in found if chat and chat.status is Status.ACTIVE and chat.agent == call.by.user]
+    active = sessions.active_of(call.chats, call.by.user)
     return _json(HTTPStatus.OK, {"waiting": waiting, "active": [chat.as_json() for chat in active]})
 
 

@@ -63,6 +63,12 @@ class Waiting(_Answer):
     active: Annotated[list[Chat], Field(description="The chats that the caller has now.")]
 
 
+class Chats(_Answer):
+    """What a customer has."""
+
+    chats: Annotated[list[Chat], Field(max_length=1, description="The chat that they started last.")]
+
+
 class Messages(_Answer):
     """Some of what happened in a chat, in its order; the same JSON is pushed."""
 
@@ -90,7 +96,20 @@ class Transcript(_Answer):
     ]
 
 
-MODELS = (ShownChat, Chat, Event, Waiting, Messages, Typing, Transcript, NewChat, NewMessage, Transfer, NewRating)
+MODELS = (
+    ShownChat,
+    Chat,
+    Event,
+    Waiting,
+    Chats,
+    Messages,
+    Typing,
+    Transcript,
+    NewChat,
+    NewMessage,
+    Transfer,
+    NewRating,
+)
 """What goes in and comes out."""
 
 _DESCRIPTION = """\
@@ -148,7 +167,7 @@ _REFUSALS = {
 
 def _problems(*kinds: AnyKind) -> dict[str, Json]:
     """The problems of an operation, with those that each can have."""
-    general = [Kind.FORBIDDEN, General.INTERNAL_ERROR, Kind.UNAVAILABLE]
+    general = [Kind.FORBIDDEN, General.INTERNAL_ERROR, Kind.UNAVAILABLE, Kind.UNREADABLE]
     return problem_answers({kind: _DETAILS[kind] for kind in [*kinds, *general]}, _REFUSALS)
 
 
@@ -179,6 +198,7 @@ _DETAILS: Mapping[AnyKind, str] = {
     Kind.NOT_AT_THE_DESK: "connect to the WebSocket first, with context=desk&contextId=chat",
     Kind.AGENT_NOT_PRESENT: "no agent of that name is at the desk; transfer it to another, or to the queue",
     Kind.UNAVAILABLE: TRY_AGAIN,
+    Kind.UNREADABLE: TRY_AGAIN,
 }
 _BAD_BODY = (General.INVALID_REQUEST, General.UNSUPPORTED_MEDIA_TYPE)
 _GOES_ON = (Kind.CHAT_NOT_FOUND, Kind.NOT_YOUR_CHAT, Kind.NOT_ACCEPTED, Kind.CHAT_HAS_ENDED)
@@ -233,13 +253,24 @@ _OPERATIONS: Mapping[str, Json] = {
     "startChat": {
         "summary": "Start a chat",
         "description": "The customer has to be connected to the WebSocket with `context=chat` and `contextId=support` "
-        "to hear what comes of it. A customer has one open chat: while there is one, it is the answer.",
+        "to hear what comes of it. A customer has one open chat: while there is one, it is the answer. To start one is "
+        "to say something: who has said as much as they may in a minute is told to wait.",
         "tags": ["customers"],
         "requestBody": _body("NewChat", {"subject": "My order"}, required=False),
         "responses": {
             "200": answer("The one that is open already", "Chat", _CHAT, _LOCATION),
             "201": answer("It waits for an agent", "Chat", _CHAT, _LOCATION),
-            **_problems(*_BAD_BODY, Kind.CUSTOMERS_ONLY),
+            **_problems(*_BAD_BODY, Kind.CUSTOMERS_ONLY, Kind.TOO_MANY_MESSAGES),
+        },
+    },
+    "listChats": {
+        "summary": "The customer's chat",
+        "description": "The one that they started last, whether it goes on or not: no other one of theirs does. So a "
+        "page that knows of none finds it.",
+        "tags": ["customers"],
+        "responses": {
+            "200": answer("It, or nothing", "Chats", {"chats": [_ACTIVE]}),
+            **_problems(Kind.CUSTOMERS_ONLY),
         },
     },
     "listWaiting": {

@@ -32,6 +32,7 @@ class Kind(problems.Kind):
     NOT_AT_THE_DESK = errors.NotAtTheDesk, HTTPStatus.CONFLICT, "The agent is not connected"
     AGENT_NOT_PRESENT = errors.AgentNotPresent, HTTPStatus.CONFLICT, "The other agent is not connected"
     UNAVAILABLE = errors.Unavailable, HTTPStatus.SERVICE_UNAVAILABLE, "A service does not answer"
+    UNREADABLE = errors.Unreadable, HTTPStatus.SERVICE_UNAVAILABLE, "The chat cannot be read"
 
     def __init__(self, error: type[ChatError], status: HTTPStatus, title: str) -> None:
         super().__init__(f"chat:{re.sub('(?<=[a-z])(?=[A-Z])', '-', error.__name__).lower()}", status, title)
@@ -50,7 +51,7 @@ def of(error: Exception) -> Problem:
             return problems.nothing_there(error)
         case errors.Unavailable():
             problems.note_unavailable(error)
-            return problems.unavailable(Kind.UNAVAILABLE, TRY_AGAIN)
+            return problems.unavailable(_KINDS[type(error)], TRY_AGAIN)
         case errors.TooManyMessages():
             wait = {"Retry-After": str(error.retry_after_seconds)}
             return Problem(Kind.TOO_MANY_MESSAGES, str(error), headers=wait)

@@ -80,7 +80,7 @@ class Backend:
     async def _start(self, request: web.Request) -> web.Response:
         person, body = _caller(request), await request.json()
         chat_id = str(uuid.uuid4())
-        return await self._change(lambda: rules.start(chat_id, person, body.get("subject"), _now()), status=201)
+        return await self._change(lambda: rules.start(chat_id, person, body.get("subject"), LIMITS, _now()), status=201)
 
     async def _list(self, request: web.Request) -> web.Response:
         mine = [chat for chat in self.chats.values() if chat.agent == _caller(request).user]
