@@ -92,7 +92,7 @@ def worst(metric: cloudwatch.Metric) -> cloudwatch.Metric:
     return metric.with_(statistic="Maximum", period=MINUTE)
 
 
-def total(label: str, metrics: Sequence[cloudwatch.Metric]) -> cloudwatch.MathExpression:
+def total(label: str, metrics: Sequence[cloudwatch.Metric], period: Duration = MINUTE) -> cloudwatch.MathExpression:
     """The sum of metrics, as an alarm can have it: it takes no search."""
     if len(metrics) > _MOST_METRICS_OF_AN_ALARM:
         raise ValueError(f"{label}: an alarm is on {_MOST_METRICS_OF_AN_ALARM} metrics at most, not {len(metrics)}")
@@ -101,5 +101,5 @@ def total(label: str, metrics: Sequence[cloudwatch.Metric]) -> cloudwatch.MathEx
         expression=f"SUM([{', '.join(f'FILL({name}, 0)' for name in named)}])",
         using_metrics=named,
         label=label,
-        period=MINUTE,
+        period=period,
     )

@@ -48,6 +48,7 @@ class Watched:
     disconnect: Handler
     wait_for_reconnect: Handler
     wake: Handler
+    ended: Handler
     presence: Handler | None
 
 
@@ -95,8 +96,9 @@ class Monitoring(Construct):
         watched = self._watched
         self._alarms.add(
             "DeadLetters",
-            Rule(worst(watched.delivery.dead_letter_queue.metric_approximate_number_of_messages_visible())),
-            "Messages expired, or used up their attempts. Read why, then redrive or purge them.",
+            Rule(self._dead_letters_but_of_the_expired()),
+            "Messages became dead letters otherwise than by their recipients' not coming in time: they used up their "
+            "attempts, or could not be read. Read why, then redrive or purge them.",
         )
         self._alarms.add(
             "IngestDeadLetters",
@@ -323,6 +325,18 @@ class Monitoring(Construct):
                     width=WIDTH // 4,
                 ),
             ],
+        )
+
+    def _dead_letters_but_of_the_expired(self) -> cloudwatch.MathExpression:
+        """How many: people who never come back are routine, and most dead letters are theirs."""
+        dead, expired = (
+            self._metrics.of(name, self._watched.ended, FIVE_MINUTES) for name in ("DeadLettered", "Expired")
+        )
+        return cloudwatch.MathExpression(
+            expression="dead - FILL(expired, 0)",  # of what there was none, nothing is counted
+            using_metrics={"dead": dead, "expired": expired},
+            label="Dead letters, but of the expired",
+            period=FIVE_MINUTES,
         )
 
     def _count_in_access_log(self, name: str, pattern: str) -> cloudwatch.IMetric:

@@ -379,6 +379,7 @@ class RingbackStack(Stack):
                 disconnect=self.disconnect,
                 wait_for_reconnect=self.wait_for_reconnect,
                 wake=self.wake,
+                ended=self.ended,
                 presence=self.presence,
             ),
             alarm_topic_arn=settings.alarm_topic_arn,

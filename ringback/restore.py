@@ -4,9 +4,10 @@ What the stack's table holds is newer than any backup, so nothing of it is overw
 to repeat.
 """
 
+import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from itertools import islice
@@ -52,6 +53,7 @@ def restore(
 
     Of `sequences`, counting goes on beyond what the backup knows, for the numbers that were given after it was made. Of
     `callbacks`, who is connected while a message waits for them is disconnected: their client comes back, and wakes it.
+    Of `chats`, the queue and who has which chat are put back only as far as the chats themselves say the same now.
 
     Args:
         installation: whose table it is.
@@ -71,7 +73,6 @@ def restore(
     client = installation.clients.dynamodb
     with aws.translated("dynamodb"):
         (key, *_) = (each["AttributeName"] for each in client.describe_table(TableName=target)["Table"]["KeySchema"])
-    rows = _scan(client, source)
     counts = Restored(closed=0)
     now = time.time()
     looked_at = 0
@@ -81,10 +82,12 @@ def restore(
             return "expired"
         if table == "sequences" and row["position"]["S"].startswith("last#"):
             return _count_on(client, target, row, numbers_left_out)
+        if _is_of_index(row):
+            return _put_if_true(client, target, row)
         return _put(client, target, key, row)
 
     with ThreadPoolExecutor(_WRITES_AT_ONCE) as pool:
-        while some := list(islice(rows, _A_ROUND)):
+        for some in _rounds(_scan(client, source)):
             # Also for what is there already: the time before may have died right here.
             recipients: set[Recipient] = set()
             for row, outcome in zip(some, pool.map(put, some), strict=True):
@@ -106,6 +109,60 @@ def _scan(client: Any, name: str) -> Iterator[Row]:
         if "LastEvaluatedKey" not in page:
             return
         request["ExclusiveStartKey"] = page["LastEvaluatedKey"]
+
+
+def _rounds(rows: Iterator[Row]) -> Iterator[Sequence[Row]]:
+    """So many at once; those by which chats are found come after all chats."""
+    index: list[Row] = []
+    while some := list(islice(rows, _A_ROUND)):
+        yield [row for row in some if not _is_of_index(row)]
+        index += filter(_is_of_index, some)
+    for start in range(0, len(index), _A_ROUND):
+        yield index[start : start + _A_ROUND]
+
+
+def _is_of_index(row: Row) -> bool:
+    """Whether it tells where chats are that have not ended; `lambdas.chat.adapters.table` has the layout."""
+    return "collection" in row and row["collection"]["S"].startswith(("queue", "agent#"))
+
+
+def _put_if_true(client: Any, target: str, row: Row) -> Outcome:
+    """Put back such a row if its chat is where the row says."""
+    place, item = row["collection"]["S"], row["item"]["S"]
+    key = {"collection": {"S": f"chat#{item.partition('#')[2]}"}, "item": {"S": "state"}}
+    while True:  # once, unless the chat changes meanwhile
+        with aws.translated("dynamodb"):
+            state = client.get_item(TableName=target, Key=key, ConsistentRead=True).get("Item")
+        if state is None:
+            return "newer"
+        chat = json.loads(state["chat"]["S"])
+        found_in = {"WAITING": "queue", "ACTIVE": f"agent#{chat.get('agent')}"}
+        if found_in.get(chat["status"]) != place:
+            return "newer"
+        as_it_is = {**row, "chat": state["chat"]} if "chat" in row else row
+        unchanged = {
+            "TableName": target,
+            "Key": key,
+            "ConditionExpression": "chat = :seen",
+            "ExpressionAttributeValues": {":seen": state["chat"]},
+        }
+        missing = {
+            "TableName": target,
+            "Item": as_it_is,
+            "ConditionExpression": "attribute_not_exists(#key)",
+            "ExpressionAttributeNames": {"#key": "collection"},
+        }
+        with aws.translated("dynamodb"):
+            try:
+                client.transact_write_items(TransactItems=[{"ConditionCheck": unchanged}, {"Put": missing}])
+            except client.exceptions.TransactionCanceledException as error:
+                of_chat, of_row = (reason.get("Code") for reason in error.response["CancellationReasons"])
+                if of_row == "ConditionalCheckFailed":
+                    return "newer"
+                if not {of_chat, of_row} & {"ConditionalCheckFailed", "TransactionConflict"}:
+                    raise
+            else:
+                return "restored"
 
 
 def _put(client: Any, target: str, key: str, row: Row) -> Outcome:

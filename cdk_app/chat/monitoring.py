@@ -14,7 +14,7 @@ from constructs import Construct
 from cdk_app.alarms import Alarms, Rule
 from cdk_app.chat.events import ChatEvents, ChatPresence
 from cdk_app.functions import Handler
-from cdk_app.graphs import FIVE_MINUTES, WIDTH, Board, OurMetrics, graph, worst
+from cdk_app.graphs import FIVE_MINUTES, WIDTH, Board, OurMetrics, graph, total, worst
 
 _LATE_SECONDS = 60
 
@@ -57,11 +57,13 @@ class ChatMonitoring(Construct):
         self._draw(machine, functions)
 
     def _watch(self, machine: sfn.StateMachine) -> None:
+        lost = [machine.metric_failed(), machine.metric_aborted(), machine.metric_timed_out()]
         self._alarms.add(
             "ChatRunsFailed",
-            Rule(machine.metric_failed(period=FIVE_MINUTES)),
-            "The run of a chat has failed, so time does nothing to that chat any more: it does not end by itself, nor "
-            "go back to the queue. People can still talk. Its cause says what to mend.",
+            Rule(total("Lost runs", lost, FIVE_MINUTES)),
+            "The run of a chat has failed, was stopped or has timed out, so time does nothing to that chat any more: "
+            "it does not end by itself, nor go back to the queue. People can still talk. Mend what its cause says, "
+            "then have the run go on, or start another for the chat.",
         )
         self._alarms.add(
             "ChatEventsLate",

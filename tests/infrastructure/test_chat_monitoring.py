@@ -5,7 +5,17 @@ import pytest
 from cdk_app.functions import service_name
 from lambdas.chat.measures import Metric
 from tests.infrastructure.synthesis import ALARM_TOPIC_ARN, Synthesis
-from tests.infrastructure.watching import ALARM, METRICS_OF_AWS, alarms, dashboard, drawn, metrics_of, watched
+from tests.infrastructure.watching import (
+    ALARM,
+    METRICS_OF_AWS,
+    alarms,
+    dashboard,
+    drawn,
+    metrics_of,
+    periods_of,
+    value_of,
+    watched,
+)
 
 pytestmark = pytest.mark.xdist_group("infrastructure")
 
@@ -46,12 +56,16 @@ def test_an_alarm_is_on_what_somebody_has_to_mend(chat: Synthesis) -> None:
     on = {name: [(metric, *sizes.values()) for _, metric, sizes in metrics_of(a)] for name, a in alarms(chat).items()}
     queue = "ApproximateNumberOfMessagesVisible"
     assert on == {
-        "ChatRunsFailed": [("ExecutionsFailed", "ChatSession/StateMachine")],
+        "ChatRunsFailed": [
+            (ended, "ChatSession/StateMachine")
+            for ended in ("ExecutionsFailed", "ExecutionsAborted", "ExecutionsTimedOut")
+        ],
         "ChatEventsLate": [("IteratorAge", "PublishEvents/Function")],
         "ChatEventsLost": [(queue, "ChatEvents/GivenUp.QueueName")],
         "ChatPresenceLost": [(queue, "ChatPresence/DeadLetterQueue.QueueName")],
     }
     assert alarms(chat)["ChatEventsLate"]["Threshold"] == 60_000  # milliseconds
+    assert value_of(alarms(chat)["ChatRunsFailed"], [None, 2, 1]) == 3
 
 
 def test_an_alarm_says_what_to_do_and_is_seen_soon(chat: Synthesis) -> None:
@@ -59,7 +73,8 @@ def test_an_alarm_says_what_to_do_and_is_seen_soon(chat: Synthesis) -> None:
         assert alarm["AlarmDescription"].endswith(f"See docs/runbook.md, {name}.")
         assert 80 < len(alarm["AlarmDescription"]) <= 1024
         assert alarm["TreatMissingData"] == "notBreaching"
-        assert alarm["Period"] * alarm["DatapointsToAlarm"] <= 900
+        (period,) = periods_of(alarm)
+        assert period * alarm["DatapointsToAlarm"] <= 900
 
 
 def test_a_topic_hears_of_the_beginning_and_the_end(chat_of_everything: Synthesis) -> None:

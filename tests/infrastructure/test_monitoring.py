@@ -10,8 +10,18 @@ from cdk_app.assets import ROOT
 from cdk_app.functions import construct_id, service_name
 from cdk_app.settings import StageSettings
 from lambdas.observability import Metric
-from tests.infrastructure.synthesis import ALARM_TOPIC_ARN, Json, Synthesis, synthesize
-from tests.infrastructure.watching import ALARM, METRICS_OF_AWS, alarms, dashboard, drawn, metrics_of, watched
+from tests.infrastructure.synthesis import ALARM_TOPIC_ARN, Synthesis, synthesize
+from tests.infrastructure.watching import (
+    ALARM,
+    METRICS_OF_AWS,
+    alarms,
+    dashboard,
+    drawn,
+    metrics_of,
+    periods_of,
+    value_of,
+    watched,
+)
 
 pytestmark = pytest.mark.xdist_group("infrastructure")
 
@@ -53,14 +63,9 @@ def test_no_data_is_no_alarm_and_one_is_seen_within_a_quarter_of_an_hour(dev: Sy
     for name, alarm in alarms(dev).items():
         assert alarm["TreatMissingData"] == "notBreaching"
         assert alarm["ComparisonOperator"] == "GreaterThanOrEqualToThreshold"
-        (period,) = {*([alarm["Period"]] if "Period" in alarm else []), *_periods(alarm)}
+        (period,) = periods_of(alarm)
         if name != "OldestWait":
             assert period * alarm["DatapointsToAlarm"] <= 900
-
-
-def _periods(alarm: Json) -> set[int]:
-    metrics = alarm.get("Metrics", [])
-    return {m["MetricStat"]["Period"] for m in metrics if "MetricStat" in m}
 
 
 def test_what_is_watched_is_what_the_functions_count_or_what_aws_offers(dev: Synthesis) -> None:
@@ -113,7 +118,7 @@ def test_the_dashboard_begins_with_the_alarms_and_fills_its_width(dev: Synthesis
 def test_the_oldest_wait_is_looked_at_for_longer_than_a_run_is_silent(dev: Synthesis) -> None:
     alarm = alarms(dev)["OldestWait"]
     (machine,) = dev.of_type("AWS::StepFunctions::StateMachine")[:1]
-    (period,) = _periods(alarm)
+    (period,) = periods_of(alarm)
     assert alarm["Threshold"] == 6 * 3600
     assert alarm["DatapointsToAlarm"] == 1
     substitutions = machine.properties["DefinitionSubstitutions"]
@@ -139,6 +144,22 @@ def test_a_topic_hears_of_the_beginning_and_the_end(dev: Synthesis, everything: 
 
 def test_an_alarm_is_on_no_more_metrics_than_cloudwatch_takes(dev: Synthesis) -> None:
     assert max(len(alarm.get("Metrics", [])) for alarm in alarms(dev).values()) <= 11  # ten, and the expression
+
+
+def test_dead_letters_of_people_who_did_not_come_in_time_are_no_alarm(dev: Synthesis) -> None:
+    alarm = alarms(dev)["DeadLetters"]
+    here = {"stack": "Ringback-dev", "service": "ended"}
+    assert [*metrics_of(alarm)] == [("Ringback", "DeadLettered", here), ("Ringback", "Expired", here)]
+    assert {metric["MetricStat"]["Stat"] for metric in alarm["Metrics"] if "MetricStat" in metric} == {"Sum"}
+    assert alarm["Threshold"] == 1
+    # Of what there was none, nothing is counted.
+    cases: list[tuple[list[float | None], float | None]] = [
+        ([None, None], None),
+        ([3, 3], 0),
+        ([3, None], 3),
+        ([3, 2], 1),
+    ]
+    assert [value_of(alarm, counts) for counts, _ in cases] == [found for _, found in cases]
 
 
 def test_every_function_that_may_post_is_looked_at_for_throttled_posts(dev: Synthesis) -> None:
@@ -179,7 +200,7 @@ def test_nobody_is_called_on_the_own_machine(local: Synthesis) -> None:
 def test_every_setting_of_an_alarm_is_within_a_day(tmp_path: Path, setting: str) -> None:
     """CloudWatch looks back a day at most, however long a wait may be."""
     alarm = alarms(synthesize("dev", tmp_path, settings={setting: 86_400}))["OldestWait"]
-    (period,) = _periods(alarm)
+    (period,) = periods_of(alarm)
     assert period * alarm["EvaluationPeriods"] == 24 * 3600
 
 

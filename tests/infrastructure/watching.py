@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from tests.infrastructure.synthesis import Json, Synthesis
@@ -47,6 +47,33 @@ def metrics_of(alarm: Json) -> Iterator[tuple[str, str, dict[str, str]]]:
     for metric in stats or [alarm]:
         dimensions = {dimension["Name"]: dimension["Value"] for dimension in metric["Dimensions"]}
         yield metric["Namespace"], metric["MetricName"], dimensions
+
+
+def periods_of(alarm: Json) -> set[int]:
+    """The seconds over which its metrics are taken."""
+    stats = [metric["MetricStat"] for metric in alarm.get("Metrics", []) if "MetricStat" in metric]
+    return {each["Period"] for each in stats or [alarm]}
+
+
+def value_of(alarm: Json, values: Sequence[float | None]) -> float | None:
+    """What CloudWatch holds against the threshold.
+
+    Args:
+        alarm: its properties.
+        values: of its metrics, in the order of `metrics_of`; None for one of which there is nothing.
+    """
+    metrics = alarm.get("Metrics")
+    if metrics is None:
+        (only,) = values
+        return only
+    (expression,) = (metric["Expression"] for metric in metrics if "Expression" in metric)
+    named = dict(zip((metric["Id"] for metric in metrics if "MetricStat" in metric), values, strict=True))
+    functions = {"SUM": sum, "FILL": lambda value, instead: instead if value is None else value}
+    try:
+        found: float = eval(expression, {"__builtins__": {}}, functions | named)  # noqa: S307 - our own
+    except TypeError:
+        return None  # arithmetic with nothing is nothing
+    return found
 
 
 def dashboard(synthesis: Synthesis) -> Json:

@@ -6,14 +6,22 @@ functions' metric lines. A condition that goes on is the same in every period, s
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 from tests.infrastructure import watching
 from tests.infrastructure.synthesis import Json, Synthesis, synthesize, synthesize_chat
 from tests.operations.operated import Operated
+
+_Ended = Literal["FAILED", "ABORTED", "TIMED_OUT"]
+_STATUSES: Mapping[str, _Ended] = {
+    "ExecutionsFailed": "FAILED",
+    "ExecutionsAborted": "ABORTED",
+    "ExecutionsTimedOut": "TIMED_OUT",
+}
 
 
 @dataclass
@@ -57,8 +65,12 @@ class Alarms:
             self._read(stack, *metric, statistic=alarm.get("Statistic", "Sum"), since=since, later=after_seconds)
             for metric in watching.metrics_of(alarm)
         ]
-        there = [value for value in values if value is not None]
-        return bool(there) and sum(there) >= alarm["Threshold"]
+        value = watching.value_of(alarm, values)
+        return value is not None and bool(value >= alarm["Threshold"])
+
+    def counted(self, name: str, service: str, *, since: float) -> float:
+        """What a function of the stage has counted of a metric since then."""
+        return self._measured("Ringback-local", name, service, "Sum", since) or 0
 
     def _read(
         self,
@@ -76,8 +88,8 @@ class Alarms:
                 return self._visible(self._queue(stack, dimensions))
             case "AWS/SQS", "ApproximateAgeOfOldestMessage":
                 return self._age(self._queue(stack, dimensions), later)
-            case "AWS/States", "ExecutionsFailed":
-                return self._failed(self._physical(stack, dimensions["StateMachineArn"]), since)
+            case "AWS/States", _ if name in _STATUSES:
+                return self._ended(self._physical(stack, dimensions["StateMachineArn"]), _STATUSES[name], since)
             case "AWS/Lambda", "IteratorAge":
                 stopped = self.behind.get(dimensions["FunctionName"].partition("/")[0])
                 return None if stopped is None else (time.time() + later - stopped) * 1000
@@ -106,9 +118,9 @@ class Alarms:
         sent = [int(message["Attributes"]["SentTimestamp"]) / 1000 for message in found]
         return time.time() + later - min(sent) if sent else None
 
-    def _failed(self, machine_arn: str, since: float) -> float:
+    def _ended(self, machine_arn: str, status: _Ended, since: float) -> float:
         pages = self.operated.clients.stepfunctions.get_paginator("list_executions").paginate(
-            stateMachineArn=machine_arn, statusFilter="FAILED"
+            stateMachineArn=machine_arn, statusFilter=status
         )
         ended = [each["stopDate"] for page in pages for each in page["executions"]]
         return float(sum(end >= datetime.fromtimestamp(since, UTC) for end in ended))

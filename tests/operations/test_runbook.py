@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from websockets.exceptions import InvalidStatus
 
+from lambdas.chat.adapters.table import STATE_ITEM
 from local.demo.stage import envelope
 from local.runs import Runs
 from tests.builders import presence_event, recipient
@@ -124,12 +125,14 @@ def test_each_alarm_is_caused_here_or_said_not_to_be(alarms: Alarms) -> None:
 
 
 def test_dead_letters(operated: Operated, operator: Operator, alarms: Alarms, user: str, since: float) -> None:
+    operated.stage.accept(envelope(user, "routine", ttlSeconds=1))
+    until(lambda: alarms.counted("Expired", "ended", since=since) > 0, "a message that merely expired")
     assert not alarms.breaches("DeadLetters", since=since)
     still_wanted, not_wanted = (envelope(user, n, retry={"maxAttempts": 1}) for n in (1, 2))
     operated.stage.accept(still_wanted, not_wanted)
+    until(lambda: alarms.breaches("DeadLetters", since=since), "the alarm")
     for each in (still_wanted, not_wanted):
         operated.stage.runs.await_end(operated.stage.runs.arn_of(each["id"]))
-    assert alarms.breaches("DeadLetters", since=since)
 
     told = operator.look("DeadLetters", ID=still_wanted["id"])
     assert "AttemptsExhausted" in told
@@ -139,8 +142,11 @@ def test_dead_letters(operated: Operated, operator: Operator, alarms: Alarms, us
         redrive, purge = (c for c in runbook.commands("DeadLetters") if "redrive" in c or "purge" in c)
         operator.run(redrive, ID=still_wanted["id"])
         client.await_message(still_wanted["id"])
+    until(lambda: alarms.counted("DeadLettered", "ended", since=since) >= 3, "all are counted")
+    mended = time.time()
     operator.run(f"{purge} --yes", ID=not_wanted["id"])
-    until(lambda: not alarms.breaches("DeadLetters", since=since), "the alarm ends")
+    assert not_wanted["id"] not in operator.run("ringback dead-letters list")
+    assert not alarms.breaches("DeadLetters", since=mended)
 
 
 def test_ingest_dead_letters(operated: Operated, operator: Operator, alarms: Alarms, user: str, since: float) -> None:
@@ -332,6 +338,24 @@ def test_chat_runs_failed(operated: Operated, operator: Operator, alarms: Alarms
     assert not alarms.breaches("ChatRunsFailed", since=time.time())
 
 
+def test_a_chat_s_run_that_was_stopped(operated: Operated, operator: Operator, alarms: Alarms, since: float) -> None:
+    customer = Person.at(operated.stage, "customer", role="customer")
+    chat = customer.start()
+    runs = Runs(operated.clients.stepfunctions, operated.installation.chat_session_state_machine_arn)
+    until(lambda: runs.exists(chat), "the run")
+    runs.await_state(runs.arn_of(chat), "Waiting")
+    operated.clients.stepfunctions.stop_execution(executionArn=runs.arn_of(chat))
+    until(lambda: alarms.breaches("ChatRunsFailed", since=since), "the alarm")
+
+    assert f"ABORTED {chat}" in " ".join(operator.look("ChatRunsFailed", chat=True, ARN=runs.arn_of(chat)).split())
+    mended = time.time()
+    operator.do("ChatRunsFailed", chat=True, CHATID=chat)
+    runs.await_state(runs.arn_of(f"{chat}-2"), "Waiting")
+    assert customer.do(chat, "end").status == 200
+    assert runs.await_end(runs.arn_of(f"{chat}-2")).status == "SUCCEEDED"
+    assert not alarms.breaches("ChatRunsFailed", since=mended)
+
+
 def test_chat_events_late(operated: Operated, operator: Operator, alarms: Alarms, since: float) -> None:
     with stopped(operated, alarms, "PublishEvents", CHAT):
         assert alarms.breaches("ChatEventsLate", since=since, after_seconds=61)
@@ -380,7 +404,7 @@ def where_in_the_stream(operated: Operated, chat: str) -> dict[str, Any]:
         )["ShardIterator"]
         for record in streams.get_records(ShardIterator=iterator)["Records"]:
             keys = record["dynamodb"]["Keys"]
-            if chat in keys["collection"]["S"] and keys["item"]["S"].startswith("event#"):
+            if chat in keys["collection"]["S"] and keys["item"]["S"] == STATE_ITEM:
                 number = record["dynamodb"]["SequenceNumber"]
                 return {"streamArn": arn, "shardId": shard["ShardId"], "startSequenceNumber": number}
     raise AssertionError("the chat's event is not in the stream")

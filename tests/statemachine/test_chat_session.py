@@ -1,11 +1,13 @@
 """Every way through the chat's machine, taken by real runs. `paths.py` says how the labels read."""
 
+import json
 import sys
 from collections.abc import Callable
 from functools import partial
 
 import pytest
 
+from lambdas.adapters import aws as aws_of_ringback
 from lambdas.chat.adapters import aws
 from lambdas.chat.core.model import Status
 from lambdas.chat.core.rules import Phase
@@ -13,6 +15,7 @@ from tests.chats import ANA, BO, CY, LIMITS
 from tests.statemachine import paths
 from tests.statemachine.chat_stage import CHAT, STATES, ChatStage
 from tests.statemachine.paths import takes
+from tests.statemachine.stage import Run
 
 WAITING, ACTIVE, AWAY, RATING = "Waiting", "Active", "Agent Away", "Rating"
 QUESTION = "Which Phase?"
@@ -335,6 +338,49 @@ def test_a_start_that_is_told_twice_is_one_run(chat: ChatStage) -> None:
     chat.bring_again()
 
     assert chat.run.history.states == [WAITING, QUESTION, ACTIVE]
+
+
+# A run that is lost
+
+
+def start_another(chat: ChatStage) -> None:
+    """End the chat's run before its time, and start one under another name, as the runbook says."""
+    chat.finish()
+    begun = aws_of_ringback.step_functions().start_execution(
+        stateMachineArn=chat.run.arn.replace(":execution:", ":stateMachine:").removesuffix(f":{CHAT}"),
+        name=f"{CHAT}-2",
+        input=json.dumps({"chatId": CHAT, "phase": WAITING, "seconds": 60}),
+    )
+    chat.run = Run(chat.interpreter, begun["executionArn"])
+
+
+@in_every_wait
+def test_another_run_of_a_chat_goes_to_where_the_chat_is(chat: ChatStage, waiting: str) -> None:
+    bring_to(chat, waiting)
+    start_another(chat)
+
+    chat.run.wait_in(waiting)
+    assert chat.run.history.states == ([WAITING] if waiting == WAITING else [WAITING, QUESTION, waiting])
+    leave(chat, waiting)
+    wait = chat.interpreter.until_idle(chat.run.arn)
+    assert wait is None or wait.state != waiting
+
+
+def test_another_run_of_a_chat_that_waits_lets_it_wait_for_the_rest(chat: ChatStage) -> None:
+    bring_to(chat, WAITING)
+    start_another(chat)
+    chat.run.time_out_in(WAITING)
+
+    assert chat.run.wait_in(WAITING).timeout_seconds == LIMITS.max_wait_seconds - 60
+    assert chat.chat.status is Status.WAITING
+
+
+def test_another_run_of_a_chat_that_is_over_is_over_at_once(chat: ChatStage) -> None:
+    bring_to(chat, RATING)
+    chat.rate(4)
+    start_another(chat)
+
+    assert chat.run.succeed() == {"chatId": CHAT, "endReason": "customer", "agent": "bo", "rating": 4}
 
 
 # Failures

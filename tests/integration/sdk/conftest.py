@@ -113,15 +113,15 @@ def name_stack(outputs: dict[str, str], region: str = REGION, stack_name: str = 
     session(region).client("cloudformation").create_stack(StackName=stack_name, TemplateBody=json.dumps(template))
 
 
-def _table(where: boto3.Session, name: str, sort_key: str, **more: Any) -> str:
+def _table(where: boto3.Session, name: str, sort_key: str, *, partition_key: str = "caller_id", **more: Any) -> str:
     where.client("dynamodb").create_table(
         TableName=name,
         KeySchema=[
-            {"AttributeName": "caller_id", "KeyType": "HASH"},
+            {"AttributeName": partition_key, "KeyType": "HASH"},
             {"AttributeName": sort_key, "KeyType": "RANGE"},
         ],
         AttributeDefinitions=[
-            {"AttributeName": "caller_id", "AttributeType": "S"},
+            {"AttributeName": partition_key, "AttributeType": "S"},
             {"AttributeName": sort_key, "AttributeType": "S"},
         ],
         BillingMode="PAY_PER_REQUEST",

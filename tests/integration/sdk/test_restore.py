@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -9,12 +10,17 @@ from typing import Any
 import pytest
 
 from lambdas.adapters.tables import CallbackTable, ConnectionTable, SequenceTable
+from lambdas.chat.adapters.table import ChatTable
+from lambdas.chat.core import rules
+from lambdas.chat.core.model import Change
 from lambdas.core.ports import Numbered
 from ringback import restore as restoring
 from ringback.cli import main
+from ringback.errors import RingbackError
 from ringback.installation import Installation
-from ringback.restore import restore
+from ringback.restore import Restored, restore
 from tests.builders import NOW, callback, connection, recipient
+from tests.chats import ANA, BO, DAN, LIMITS, later
 from tests.integration.sdk.conftest import Place, _table, now
 from tests.integration.service import Answer, Service
 from tests.sdk import REGION, session
@@ -113,12 +119,164 @@ def test_many_rows_are_read_page_by_page_and_told(damaged: Installation, monkeyp
 def test_the_chats_table_has_to_be_named(damaged: Installation) -> None:
     with pytest.raises(ValueError, match="ChatsTableName"):
         restore(damaged, "chats", "Chats-restored")
-    here = session(REGION)
-    for name in ("Chats", "Chats-restored"):
-        _table(here, name, "item")
-    row: dict[str, Any] = {"caller_id": {"S": "chat#c-1"}, "item": {"S": "chat"}}
-    here.client("dynamodb").put_item(TableName="Chats-restored", Item=row)
-    assert restore(damaged, "chats", "Chats-restored", into="Chats")["restored"] == 1
+
+
+class Chats:
+    """The chat's table and its backup."""
+
+    def __init__(self, installation: Installation) -> None:
+        here = session(REGION)
+        self.installation = installation
+        self.client = here.client("dynamodb")
+        self.table, self.backup = (
+            ChatTable(_table(here, name, "item", partition_key="collection"), self.client, timedelta(days=3650))
+            for name in ("Chats", "Chats-restored")
+        )
+
+    def have(self, *changes: Change | None, backed_up: int) -> None:
+        """Have one chat go through all of them in the table, and through so many in the backup."""
+        for table, seen in ((self.table, len(changes)), (self.backup, backed_up)):
+            before = None
+            for change in changes[:seen]:
+                assert change is not None
+                table.put(before, change)
+                before = change.chat
+
+    def lose(self) -> None:
+        """Empty the table."""
+        for row in self.client.scan(TableName="Chats")["Items"]:
+            self.lose_row(row["collection"]["S"], row["item"]["S"])
+
+    def lose_row(self, collection: str, item: str) -> None:
+        self.client.delete_item(TableName="Chats", Key={"collection": {"S": collection}, "item": {"S": item}})
+
+    def restore(self) -> Restored:
+        return restore(self.installation, "chats", "Chats-restored", into="Chats")
+
+    @property
+    def found(self) -> tuple[list[str], list[str], list[str]]:
+        """Who finds which chat: in the queue, Bo's, Cy's."""
+        queue = [chat.id for chat in self.table.waiting(limit=10)]
+        return queue, self.table.active_of("bo"), self.table.active_of("cy")
+
+
+@pytest.fixture
+def chats(damaged: Installation) -> Chats:
+    return Chats(damaged)
+
+
+def changed(change: Change | None) -> Change:
+    assert change is not None
+    return change
+
+
+STARTED = rules.start("c-1", ANA, None, LIMITS, NOW)
+ACCEPTED = changed(rules.accept(STARTED.chat, BO, NOW))
+SAID = rules.send(STARTED.chat, ANA, "m-1", "are you there?", LIMITS, later(1))
+
+
+def test_lost_chats_are_found_again_where_they_were(chats: Chats, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(restoring, "_A_ROUND", 1)
+    second = rules.start("c-2", DAN, None, LIMITS, later(1))
+    third = rules.start("c-3", ANA.replace(user="eve"), None, LIMITS, later(2))
+    chats.have(STARTED, backed_up=1)
+    chats.have(second, backed_up=1)
+    chats.have(third, rules.accept(third.chat, BO, later(3)), backed_up=2)
+    before = chats.client.scan(TableName="Chats")["Items"]
+    chats.lose()
+
+    assert dict(chats.restore()) == {"restored": len(before), "closed": 0}
+
+    assert chats.found == (["c-1", "c-2"], ["c-3"], [])
+    assert dict(chats.restore()) == {"newer": len(before), "closed": 0}
+
+
+@pytest.mark.parametrize(
+    ("changes", "backed_up", "found"),
+    [
+        pytest.param([STARTED, ACCEPTED], 1, ([], ["c-1"], []), id="accepted"),
+        pytest.param(
+            [STARTED, ACCEPTED, rules.transfer(ACCEPTED.chat, BO, "cy", later(1))], 2, ([], [], ["c-1"]), id="handed on"
+        ),
+        pytest.param(
+            [STARTED, ACCEPTED, rules.transfer(ACCEPTED.chat, BO, None, later(1))], 2, (["c-1"], [], []), id="back"
+        ),
+        pytest.param([STARTED, rules.end(STARTED.chat, ANA, later(1))], 1, ([], [], []), id="ended"),
+    ],
+)
+def test_nobody_finds_a_chat_where_it_was_before_what_happened_since(
+    chats: Chats, changes: list[Change], backed_up: int, found: tuple[list[str], list[str], list[str]]
+) -> None:
+    chats.have(*changes, backed_up=backed_up)
+    assert chats.found == found
+
+    chats.restore()
+
+    assert chats.found == found
+
+
+def test_nobody_finds_a_chat_that_is_gone_from_the_backup_too(chats: Chats) -> None:
+    chats.have(STARTED, backed_up=1)
+    chats.lose()
+    chats.client.delete_item(TableName="Chats-restored", Key={"collection": {"S": "chat#c-1"}, "item": {"S": "state"}})
+
+    chats.restore()
+
+    assert chats.found == ([], [], [])
+
+
+def test_a_place_in_the_queue_that_is_lost_alone_comes_back_as_the_chat_is_now(chats: Chats) -> None:
+    chats.have(STARTED, SAID, backed_up=1)
+    chats.lose_row("queue", STARTED.chat.queue_key)
+
+    assert chats.restore()["restored"] == 1
+
+    assert [chat.version for chat in chats.table.waiting(limit=1)] == [2]
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "found"), [(ACCEPTED, ([], ["c-1"], [])), (SAID, (["c-1"], [], []))], ids=["accepted", "said"]
+)
+def test_what_happens_to_a_chat_while_it_is_put_back_counts(
+    chats: Chats, meanwhile: Change, found: tuple[list[str], list[str], list[str]]
+) -> None:
+    chats.have(STARTED, backed_up=1)
+    chats.lose_row("queue", STARTED.chat.queue_key)
+    happens = iter([meanwhile])
+
+    def happen(**_: Any) -> None:
+        for change in happens:
+            chats.table.put(STARTED.chat, change)
+
+    chats.installation.clients.dynamodb.meta.events.register("before-call.dynamodb.TransactWriteItems", happen)
+    chats.restore()
+
+    assert chats.found == found
+
+
+@pytest.mark.parametrize("reason", ["TransactionConflict", "ThrottlingError"])
+def test_a_write_that_is_in_another_s_way_is_made_again_and_any_other_failure_told(chats: Chats, reason: str) -> None:
+    chats.have(STARTED, backed_up=1)
+    chats.lose_row("queue", STARTED.chat.queue_key)
+    client = chats.installation.clients.dynamodb
+    cancelled = client.exceptions.TransactionCanceledException(
+        {
+            "Error": {"Code": "TransactionCanceledException", "Message": ""},
+            "CancellationReasons": [{"Code": reason}, {"Code": "None"}],
+        },
+        "TransactWriteItems",
+    )
+    refusals = iter([cancelled])
+
+    def refuse(**_: Any) -> None:
+        for refusal in refusals:
+            raise refusal
+
+    client.meta.events.register("before-call.dynamodb.TransactWriteItems", refuse)
+    with nullcontext() if reason == "TransactionConflict" else pytest.raises(RingbackError, match="TransactWriteItems"):
+        chats.restore()
+
+    assert chats.found[0] == (["c-1"] if reason == "TransactionConflict" else [])
 
 
 def test_the_command_says_what_it_did(
