@@ -120,7 +120,7 @@ def _waiting(on: Stage, topic: str, count: int) -> Iterator[list[_Waiting]]:
         runs, state = (on.deliveries, "Wait For Reconnect") if topic == "ringback" else (on.polls, "Wait")
         for each in messages:
             _until_there(lambda name=each["id"]: runs.exists(name))  # type: ignore[misc]
-            runs.await_run(runs.arn_of(each["id"]), lambda run: state in run.states, f"in {state}")
+            runs.await_state(runs.arn_of(each["id"]), state)
         yield [_Waiting(client, each["id"]) for (_, client), each in zip(clients, messages, strict=True)]
     finally:
         for _, client in clients:

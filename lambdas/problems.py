@@ -98,8 +98,10 @@ def nothing_there(error: NoRoute) -> Problem:
     return Problem(General.NO_SUCH_ROUTE, "look at the path: the API's description has all there are")
 
 
-def json_object(event: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
+def json_object(event: Mapping[str, Any], *, give: str = "") -> tuple[dict[str, Any], int]:
     """Read the body of an HTTP API's event (payload 2.0), and its size in bytes.
+
+    ``give`` tells who sends another JSON value what to send instead.
 
     Raises:
         Problem: it is no JSON object.
@@ -117,7 +119,7 @@ def json_object(event: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
     except ValueError:
         raise Problem(General.INVALID_REQUEST, "the body is not JSON in UTF-8") from None
     if not isinstance(value, dict):
-        raise Problem(General.INVALID_REQUEST, "the body is no JSON object")
+        raise Problem(General.INVALID_REQUEST, "the body is no JSON object" + (give and f": give {give}"))
     return value, len(data)
 
 

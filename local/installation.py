@@ -166,7 +166,7 @@ class Installation:
         known = {by_name.get(name.replace("_", "")): value for name, value in asdict(self).items()}
         outputs = {name: value for name, value in known.items() if name is not None}
         clients = backends.Clients.of_local(self.endpoint)
-        return backends.Installation(f"the local stack at {self.endpoint}", outputs, clients)
+        return backends.Installation(f"the local stack at {self.endpoint}", outputs, clients, self.console_url)
 
     @property
     def management_url(self) -> str:

@@ -63,7 +63,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Runs:
-    """The delivery machine's runs."""
+    """A state machine's runs."""
 
     client: "SFNClient"
     state_machine_arn: str
@@ -120,10 +120,14 @@ class Runs:
                 raise TimeoutError(f"after {seconds:g} s the run is not {what}: {run.status}, at {run.states[-1:]}")
             time.sleep(_POLL_SECONDS)
 
-    def await_end(self, arn: str, *, seconds: float = 60) -> Run:
+    def await_end(self, arn: str) -> Run:
         """Wait until a run has ended."""
-        return self.await_run(arn, lambda run: run.status != "RUNNING", "ended", seconds=seconds)
+        return self.await_run(arn, lambda run: run.status != "RUNNING", "ended")
 
-    def await_waiting(self, arn: str, *, seconds: float = 60) -> Run:
-        """Wait until a run is parked, or about to be."""
-        return self.await_run(arn, lambda run: run.states[-1:] == ["Wait For Reconnect"], "waiting", seconds=seconds)
+    def await_state(self, arn: str, state: str) -> Run:
+        """Wait until a run has entered this state, and no other since."""
+        return self.await_run(arn, lambda run: run.states[-1:] == [state], f"at {state}")
+
+    def await_waiting(self, arn: str) -> Run:
+        """Wait until the run of a message is parked, or about to be."""
+        return self.await_state(arn, "Wait For Reconnect")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import quote
 
 import botocore.session
 from botocore.config import Config
@@ -183,12 +184,13 @@ class Clients:
 class Installation:
     """One deployed Ringback: the stack's outputs by name, and clients for what they name.
 
-    ``where`` says in words which one it is.
+    ``where`` says in words which one it is. ``console_url`` is the address of the local stack's console, if known.
     """
 
     where: str
     outputs: Mapping[str, str]
     clients: Clients = field(repr=False, compare=False)
+    console_url: str = ""
 
     @classmethod
     def of_stack(cls, name: str = DEFAULT_STACK, *, region: str | None = None, profile: str | None = None) -> Self:
@@ -215,8 +217,8 @@ class Installation:
                 raise ValueError("no address of this machine")  # noqa: TRY301 - the same answer as for no JSON
         except OSError:
             raise NotInstalled(
-                f"{Path(file).absolute()} is not there: `make up` starts Ringback, and writes it in its own folder; "
-                "--local-file names one that is elsewhere."
+                f"{Path(file).absolute()} is not there: `make up` starts Ringback, and writes it in its own folder. "
+                "From another folder, name the file: Publisher.local(FILE), or --local-file FILE."
             ) from None
         except (ValueError, KeyError, TypeError):
             raise NotInstalled(f"{file} does not describe a local stack: `make up` writes it anew.") from None
@@ -227,6 +229,7 @@ class Installation:
             f"the local stack at {endpoint}",
             {name: value for name, value in found.items() if name is not None},
             clients,
+            str(values.get("console_url", "")),
         )
 
     def output(self, name: str) -> str:
@@ -244,6 +247,10 @@ class Installation:
     def delivery_state_machine_arn(self) -> str:
         """The machine that carries messages."""
         return self.output("DeliveryStateMachineArn")
+
+    def local_run_url(self, execution_arn: str) -> str:
+        """A run's page in the local stack's console; empty if that is not known."""
+        return self.console_url and f"{self.console_url}/#/runs/{quote(execution_arn, safe=':')}"
 
 
 def read_outputs(clients: Clients, stack_name: str) -> dict[str, str]:

@@ -8,6 +8,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, get_args
 
 from botocore.exceptions import HTTPClientError
@@ -24,7 +25,7 @@ from ringback.errors import (
     Undelivered,
 )
 from ringback.forms import to_camel, written
-from ringback.installation import Installation
+from ringback.installation import DEFAULT_LOCAL_FILE, Installation
 from ringback.status import ARRIVED, MessageStatus, read_status
 
 if TYPE_CHECKING:
@@ -220,9 +221,9 @@ class Publisher:
         return cls(Installation.of_stack(**names, region=region, profile=profile))
 
     @classmethod
-    def local(cls) -> Self:
-        """For the stack that `make up` runs on this machine."""
-        return cls(Installation.local())
+    def local(cls, file: Path | str = DEFAULT_LOCAL_FILE) -> Self:
+        """For the stack that `make up` runs on this machine; see `Installation.local`."""
+        return cls(Installation.local(file))
 
     def publish(self, message: "Envelope | Mapping[str, Any] | None" = None, /, **fields: Any) -> Receipt:
         """Hand over one message: an `Envelope`, its JSON form, or its fields, as in
@@ -290,11 +291,16 @@ class Publisher:
     def status(self, message_id: str) -> MessageStatus:
         """What became of a message; Step Functions may be seconds late to say so.
 
+        On the local stack ``console_url`` leads to its own console, or is empty if that one's address is not known.
+
         Raises:
             MessageNotFound: no run carries it, or it started a moment ago.
         """
         clients = self.installation.clients
-        return read_status(clients.stepfunctions, self.installation.delivery_state_machine_arn, message_id)
+        found = read_status(clients.stepfunctions, self.installation.delivery_state_machine_arn, message_id)
+        if not clients.is_local:
+            return found
+        return found.replace(console_url=self.installation.local_run_url(found.execution_arn))
 
     def cancel(self, message_id: str) -> MessageStatus:
         """Take a message back; what clients have got already stays there. Cancelling it again changes nothing.

@@ -47,7 +47,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 @ROUTES.add("POST", "/messages", "sendMessages")
 def send_messages(request: Request) -> Response:
     """Take one message, or a batch."""
-    body, size = json_object(request.event)
+    body, size = json_object(request.event, give='one message, or several as {"messages": […]}')
     environment = settings.load(settings.HttpApi)
     values = http_requests.batch(body, most=MAX_MESSAGES)
     intake = wiring.intake(environment, request.context)

@@ -149,7 +149,9 @@ def _status(parser: argparse.ArgumentParser) -> None:
 def _tail(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Follows one message until it ends, or all of them until Ctrl-C: a line at every change. Of all of them it "
-        "shows the names of the runs, which are the messages' ids unless these are no names, and not where they wait."
+        "shows the names of the runs, which are the messages' ids unless these are no names. The list of runs does not "
+        "say which of them wait (with --json they are `delivering`, too) nor which were acknowledged (`delivered`): "
+        "give a MESSAGE to see that."
     )
     parser.add_argument("id", metavar="MESSAGE", nargs="?")
     parser.add_argument(

@@ -149,7 +149,7 @@ def _show(out: Output, found: MessageStatus) -> None:
 
 def _in_words(found: MessageStatus | Listed) -> str:
     if isinstance(found, Listed):
-        return found.state
+        return "delivering or waiting" if found.state == "delivering" else found.state
     if found.state == "waiting":
         return f"waiting for {found.waiting_for or 'the platform to recover'}"
     return found.state + (f" ({found.reason})" if found.reason else "")

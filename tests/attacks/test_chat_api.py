@@ -49,7 +49,7 @@ def chat_id(target: Target) -> str:
         told = installation.clients.dynamodb.scan(TableName=installation.callbacks_table_name)["Items"]
         return ("Item" in chat_s_run and any(started in row["waits_for"]["S"] for row in told)) or None
 
-    stage.until(parked, "the chat's run, and the one that tells the customer", seconds=60)
+    stage.until(parked, "the chat's run, and the one that tells the customer")
     return started
 
 

@@ -216,6 +216,13 @@ def test_what_is_no_request_is_refused(backend: Backend, path: str, body: str | 
     backend.call("POST", path, body).problem(expected)
 
 
+def test_who_sends_a_list_is_told_how_several_messages_are_sent(backend: Backend) -> None:
+    problem = backend.call("POST", "/messages", json.dumps([envelope()])).problem(problems.Kind.INVALID_REQUEST)
+    assert problem["detail"] == 'the body is no JSON object: give one message, or several as {"messages": […]}'
+    fan_out = backend.call("POST", "/messages/fan-out", "[]").problem(problems.Kind.INVALID_REQUEST)
+    assert fan_out["detail"] == "the body is no JSON object"
+
+
 @pytest.mark.parametrize("media_type", ["application/x-www-form-urlencoded", "text/plain", "multipart/form-data", "x"])
 def test_what_is_not_sent_as_json_is_refused(backend: Backend, media_type: str) -> None:
     answer = backend.call("POST", "/messages", json.dumps(envelope()), content_type=media_type)

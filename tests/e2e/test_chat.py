@@ -4,6 +4,7 @@ import threading
 import uuid
 from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ def quiet(stage: Stage) -> None:
     await_empty_queue(stage)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def runs(stage: Stage) -> Runs:
     return Runs(stage.installation.clients.stepfunctions, stage.installation.chat_session_state_machine_arn)
 
@@ -30,11 +31,6 @@ def runs(stage: Stage) -> Runs:
 def phases(run: Run) -> list[str]:
     """The states that a run was in, but for the one that only chooses."""
     return [state for state in run.states if state != "Which Phase?"]
-
-
-def await_phase(runs: Runs, chat_id: str, phase: str) -> Run:
-    """Wait until the chat's run is in this state; people may be told before."""
-    return runs.await_run(runs.arn_of(chat_id), lambda run: run.states[-1:] == [phase], phase)
 
 
 def accept_at_once(chat_id: str, agents: tuple[Person, Person]) -> tuple[Person, Person, Answer]:
@@ -151,16 +147,17 @@ def test_a_whole_chat_in_23_steps_and_nobody_polls(stage: Stage, runs: Runs) -> 
 
         # 19. The one who has it writes.
         assert other.say(chat, "I have taken over.").status == 201
-        ana.await_text(chat, "I have taken over.")
+        for each in (ana, other):  # what is on its way to who drops is sent again half a minute later
+            each.await_text(chat, "I have taken over.")
 
         # 20. That agent drops, and returns; the customer is told of both.
         other.client.drop()
         assert ana.await_told(chat, "agent_away")["seconds"] == CHAT["agent_away_seconds"]
-        await_phase(runs, chat, "Agent Away")
+        runs.await_state(runs.arn_of(chat), "Agent Away")  # people may be told before
         other.client.connect()
         ana.await_told(chat, "agent_back")
         other.await_told(chat, "agent_back")
-        await_phase(runs, chat, "Active")
+        runs.await_state(runs.arn_of(chat), "Active")
 
         # 21. The agent ends it; both are told, and nothing more is said.
         over = other.do(chat, "end")
@@ -242,10 +239,13 @@ def test_a_customer_drops_in_the_middle_and_both_sides_are_complete_and_in_order
     ana, bo = Person.at(stage, "ana", role="customer"), Person.at(stage, "bo", role="agent")
     said = {person.name: [f"{person.name} {number}" for number in range(MESSAGES_A_SIDE)] for person in (ana, bo)}
 
+    def answered(person: Person, chat: str, text: str) -> Answer | None:
+        answer = person.say(chat, text, id=text.replace(" ", "-"))
+        return None if answer.status == 503 else answer
+
     def talk(person: Person, chat: str) -> None:
         for text in said[person.name]:
-            while (answer := person.say(chat, text, id=text.replace(" ", "-"))).status == 503:
-                continue
+            answer = stage.until(partial(answered, person, chat, text), f"another answer than 503 to {text}")
             assert answer.status in {200, 201}, answer
 
     with together(ana, bo):
@@ -289,9 +289,8 @@ class LeftAlone:
 
 
 @pytest.fixture(scope="module")
-def left_alone(stage: Stage) -> LeftAlone:
+def left_alone(stage: Stage, runs: Runs) -> LeftAlone:
     """All at the same time: it is the time that takes long."""
-    machine = Runs(stage.installation.clients.stepfunctions, stage.installation.chat_session_state_machine_arn)
     await_empty_queue(stage)
     waits, silent, left = (Person.at(stage, "customer", role="customer") for _ in range(3))
     stays, goes = (Person.at(stage, "agent", role="agent") for _ in range(2))
@@ -303,18 +302,18 @@ def left_alone(stage: Stage) -> LeftAlone:
         assert goes.do(chats[left.name], "accept").status == 200
         left.await_told(chats[left.name], "accepted")
         chats[waits.name] = waits.start()
-        await_phase(machine, chats[left.name], "Active")
+        runs.await_state(runs.arn_of(chats[left.name]), "Active")
         goes.client.drop()
 
         left.await_told(chats[left.name], "requeued")
         stays.await_queue(chats[left.name], chats[waits.name])
-        gone = await_phase(machine, chats[left.name], "Waiting")
+        gone = runs.await_state(runs.arn_of(chats[left.name]), "Waiting")
         assert left.do(chats[left.name], "end").status == 200
         for person in (waits, silent):
             person.await_told(chats[person.name], "ended", seconds=120)
         return LeftAlone(
-            nobody_came=(chats[waits.name], machine.await_end(machine.arn_of(chats[waits.name]))),
-            nobody_spoke=(chats[silent.name], await_phase(machine, chats[silent.name], "Rating")),
+            nobody_came=(chats[waits.name], runs.await_end(runs.arn_of(chats[waits.name]))),
+            nobody_spoke=(chats[silent.name], runs.await_state(runs.arn_of(chats[silent.name]), "Rating")),
             agent_gone=(chats[left.name], gone),
             told={chats[person.name]: person.told(chats[person.name]) for person in (waits, silent, left)},
         )

@@ -58,7 +58,7 @@ def test_five_hundred_messages_wait_for_one_reconnect(stage: Stage, user: str) -
     client = stage.client(user)
     with stage.connected(client):
         client.await_frames(lambda: len(client.frames) >= len(ids), "all of the 500", seconds=240)
-        ends = [stage.runs.await_end(arn, seconds=60) for arn in arns]
+        ends = [stage.runs.await_end(arn) for arn in arns]
     arrived = [frame.body["id"] for frame in client.frames]
     assert sorted(arrived) == sorted(ids), "each arrives, and none twice"
     assert {run.status for run in ends} == {"SUCCEEDED"}
@@ -160,6 +160,6 @@ def test_a_burst_through_the_topic_arrives(stage: Stage, user: str) -> None:
             stage.installation.clients.sns.publish(
                 TopicArn=stage.installation.message_topic_arn, Message=json.dumps(message)
             )
-        client.await_frames(lambda: len(client.all_messages()) >= len(messages), "the burst", seconds=60)
+        client.await_frames(lambda: len(client.all_messages()) >= len(messages), "the burst")
     assert sorted(message.body["payload"] for message in client.all_messages()) == list(range(30))
     assert time.monotonic() - started < 60

@@ -19,7 +19,7 @@ def publish(stage: Stage, messages: Sequence[dict[str, Any]]) -> None:
                 for number, message in enumerate(messages[start : start + 10])
             ],
         )
-    stage.until(lambda: stage.queue_is_empty() or None, "ingest to be done", seconds=60)
+    stage.until(lambda: stage.queue_is_empty() or None, "ingest to be done")
 
 
 def runs_of(stage: Stage, messages: Sequence[dict[str, Any]]) -> int:
@@ -52,7 +52,7 @@ def test_a_hundred_messages_to_someone_offline_are_a_hundred_runs_that_wait(stag
     assert runs_of(stage, messages) == 100
     with stage.connected(client):
         client.await_frames(lambda: len(client.all_messages()) >= 100, "all of them", seconds=120)
-        ends = [stage.runs.await_end(stage.runs.arn_of(message["id"]), seconds=60) for message in messages]
+        ends = [stage.runs.await_end(stage.runs.arn_of(message["id"])) for message in messages]
     assert {run.status for run in ends} == {"SUCCEEDED"}
     assert {message.body["id"] for message in client.all_messages()} == {message["id"] for message in messages}
 

@@ -78,7 +78,7 @@ def test_nobody_waits_for_the_number_of_a_cancelled_message(stage: Stage, user: 
 
     client = stage.client(user)
     with stage.connected(client):
-        client.await_frames(lambda: len(client.all_messages()) >= 3, "two messages and the announcement", seconds=60)
+        client.await_frames(lambda: len(client.all_messages()) >= 3, "two messages and the announcement")
     bodies = [frame.body for frame in client.all_messages()]
     assert {body["id"]: body["sequence"] for body in bodies if body.get("ordered")} == {
         messages[0]["id"]: 1,

@@ -154,7 +154,7 @@ def test_two_hundred_dead_letters_are_redriven_with_a_crash_half_way(
     with stage.connected(client):
         client.await_frames(lambda: len(payloads(client)) >= 200, "all of the 200", seconds=180)
         for message in messages:
-            status = publisher.wait_until_delivered(message["id"], timeout_seconds=60)
+            status = publisher.wait_until_delivered(message["id"])
             assert status.execution_arn.endswith(f"{message['id']}-r1")
     arrived = Counter(frame.body["id"] for frame in client.frames)
     assert arrived == Counter(ids)

@@ -212,7 +212,7 @@ def _await_quiet(stage: Stage) -> None:
         before, seen = seen, (_streams(stage), _running(stage))
         return True if seen == before else None
 
-    stage.until(is_quiet, "no more lines in the logs, and no run that moves", seconds=60)
+    stage.until(is_quiet, "no more lines in the logs, and no run that moves")
 
 
 def _streams(stage: Stage) -> dict[tuple[str, str], Any]:

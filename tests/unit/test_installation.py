@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ringback import Installation
+from ringback import Installation, Publisher
 from ringback.errors import NotAuthenticated, NotInstalled
 from ringback.installation import OUTPUTS, Clients
 
@@ -39,6 +39,26 @@ def test_the_local_stack_s_names_are_those_of_the_outputs(file: Path) -> None:
     assert set(installation.outputs) <= set(OUTPUTS)
     with pytest.raises(NotInstalled, match="AcceptFunctionName"):
         installation.output("AcceptFunctionName")
+
+
+def test_another_folder_names_the_file_of_the_local_stack(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(NotInstalled, match=r"build/local\.json is not there.*Publisher\.local\(FILE\).*--local-file FILE"):
+        Publisher.local()
+
+    assert Publisher.local(file).installation == Publisher.local(str(file)).installation == Installation.local(file)
+
+
+def test_a_local_run_is_looked_at_in_the_local_console_if_that_is_known(file: Path) -> None:
+    assert Installation.local(file).local_run_url("arn:aws:states:m-1") == ""
+    values = json.loads(file.read_text())
+    file.write_text(json.dumps({**values, "console_url": "http://127.0.0.1:4601"}))
+
+    url = Installation.local(file).local_run_url("arn:aws:states:m-1")
+
+    assert url == "http://127.0.0.1:4601/#/runs/arn:aws:states:m-1"
 
 
 def test_the_local_stack_never_gets_the_developer_s_own_credentials(

@@ -213,3 +213,4 @@ def test_the_same_installation_for_the_package(installation: Installation) -> No
 
     assert installation.sdk.outputs == known
     assert installation.sdk.clients.endpoint_url == ENDPOINT
+    assert replace(installation, console_url="http://127.0.0.1:4601").sdk.console_url == "http://127.0.0.1:4601"

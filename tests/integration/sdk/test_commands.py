@@ -3,6 +3,7 @@
 import io
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from lambdas.adapters.tables import ConnectionTable
 from ringback.cli import main
+from ringback.installation import Clients
 from ringback.publisher import Publisher
 from tests import builders
 from tests.builders import envelope
@@ -186,6 +188,24 @@ def test_a_message_is_looked_up_and_cancelled(run: Run, place: Place) -> None:
     assert (code, out.count("\n")) == (0, 1)
 
 
+@pytest.mark.parametrize("console_url", ["http://127.0.0.1:4601", ""])
+def test_a_local_run_is_not_looked_for_in_aws(
+    run: Run, place: Place, monkeypatch: pytest.MonkeyPatch, console_url: str
+) -> None:
+    place.installation.clients.stepfunctions.start_execution(
+        stateMachineArn=place.installation.delivery_state_machine_arn, name="m-1", input=json.dumps(envelope())
+    )
+    _, in_aws, _ = run("status", "m-1")
+    monkeypatch.setattr(place, "installation", replace(place.installation, console_url=console_url))
+    monkeypatch.setattr(Clients, "is_local", True)
+
+    _, out, _ = run("status", "m-1")
+
+    assert "console.aws.amazon.com" in in_aws
+    links = [line.split()[1] for line in out.splitlines() if line.startswith("console")]
+    assert links == ([f"{console_url}/#/runs/{place.run_arn('m-1')}"] if console_url else [])
+
+
 def test_a_message_without_a_run(run: Run) -> None:
     code, _, error = run("status", "m-1")
 
@@ -223,6 +243,22 @@ def test_every_change_of_every_message_is_told_until_it_is_enough(
     assert code == 0
     assert sorted(told[:2]) == [("m-0", "delivering"), ("m-1", "delivering")]
     assert sorted(told[2:]) == [("m-1", "cancelled"), ("m-2", "delivering")]
+
+
+def test_the_list_of_runs_is_not_said_to_know_which_of_them_wait(
+    run: Run, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def enough(_: float) -> None:
+        raise KeyboardInterrupt
+
+    place.installation.clients.stepfunctions.start_execution(
+        stateMachineArn=place.installation.delivery_state_machine_arn, name="m-1", input=json.dumps(envelope())
+    )
+    monkeypatch.setattr("ringback.cli.looking._pause", enough)
+
+    _, out, _ = run("tail")
+
+    assert out.endswith("  m-1  delivering or waiting\n")
 
 
 def test_a_user_s_connections(run: Run, place: Place) -> None:
