@@ -128,7 +128,7 @@ down: $(TOOLS) ## Stop a local stack that is left over
 
 example-progress: PORT := $(if $(filter file,$(origin PORT)),,$(PORT))
 example-progress: $(TOOLS) ## Serve the example of a progress bar beside `make up`, on PORT (4610), stay until Ctrl-C
-	@python -m examples.progress $(if $(PORT),--port $(PORT))
+	@python -m examples.progress.server $(if $(PORT),--port $(PORT))
 
 clean: ## Remove what was built and installed
 	@rm -rf build cdk.out .venv node_modules .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

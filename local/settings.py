@@ -19,8 +19,6 @@ TOOLS = Path(sys.executable).parent
 MINISTACK_VERSION = "1.5.33"
 HOST = "127.0.0.1"
 DEFAULT_PORT = 4600
-# A browser keeps what a page remembers under its port.
-EXAMPLE_PROGRESS_PORT = 4610
 # Beside MiniStack's own paths, and under none of AWS: what its runs do, told as it happens (`local.feed`).
 RUNS_PATH = "/_ringback/runs"
 

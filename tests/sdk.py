@@ -68,10 +68,10 @@ class FakeClients(Clients):
         return self.fake
 
 
-def sending_to(functions: FakeFunctions) -> Installation:
-    """An installation that can be sent to, and nothing else."""
+def sending_to(functions: FakeFunctions, **outputs: str) -> Installation:
+    """An installation that can be sent to, and nothing else, but for what these outputs name."""
     clients = cast("Clients", FakeClients(functions))
-    return Installation("here", {"AcceptFunctionName": "accept"}, clients)
+    return Installation("here", {"AcceptFunctionName": "accept", **outputs}, clients)
 
 
 @contextmanager

@@ -38,7 +38,9 @@ class Bar:
 
     def start(self) -> str:
         """Start a job, and answer its id."""
-        with self.page.expect_response("**/jobs") as answer:
+        with self.page.expect_response(
+            lambda given: (given.request.method, given.url[-5:]) == ("POST", "/jobs")
+        ) as answer:
             self.start_button.click()
         job_id: str = answer.value.json()["id"]
         self.await_connected()

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from examples.progress.server import STEPS, make_application
+from examples.progress import job
+from examples.progress.server import STEPS, USER, make_application
 from local.demo.stage import Stage
 from ringback import Publisher
 from tests.browser.pages import BROKEN_NETWORK, Window
@@ -20,10 +21,10 @@ def pace() -> Pace:
 
 @pytest.fixture
 def url(stage: Stage, pace: Pace) -> Iterator[str]:
-    publisher, websocket_url = Publisher(stage.installation.sdk), stage.installation.websocket_url
-    with serving(
-        lambda port: make_application(publisher, stage.keys, websocket_url=websocket_url, port=port, work=pace)
-    ) as url:
+    def make_token() -> str:
+        return stage.keys.token(USER, contexts=[job.CONTEXT])
+
+    with serving(lambda _: make_application(Publisher(stage.installation.sdk), make_token, work=pace)) as url:
         yield url
 
 

@@ -45,7 +45,7 @@ def test_another_folder_names_the_file_of_the_local_stack(
     file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(NotInstalled, match=r"build/local\.json is not there.*Publisher\.local\(FILE\).*--local-file FILE"):
+    with pytest.raises(NotInstalled, match=r"local\.json is not there.*Publisher\.local\(FILE\), or --local-file"):
         Publisher.local()
 
     assert Publisher.local(file).installation == Publisher.local(str(file)).installation == Installation.local(file)

@@ -53,9 +53,9 @@ function learn(id, news) {
   if (news.state !== "running" || news.done > job.done) remember({ id, ...news });
 }
 
-/** @param {string} path */
-async function post(path) {
-  const answer = await fetch(path, { method: "POST", headers: { "Content-Type": "application/json" } });
+/** @param {"GET" | "POST"} method @param {string} path */
+async function ask(method, path) {
+  const answer = await fetch(path, { method });
   if (!answer.ok) throw new Error(`${path}: ${await answer.text()}`);
   return answer.json();
 }
@@ -70,7 +70,7 @@ function follow() {
     url,
     context: "job",
     contextId: id,
-    token: async () => (await post("/session")).token,
+    token: async () => (await ask("POST", "/token")).token,
     onMessage: ({ payload }) => learn(id, payload),
     onState: ({ state }) => (connection.textContent = CONNECTION[state]),
     onError: console.warn,
@@ -82,7 +82,7 @@ start.onclick = async () => {
   isBusy = true;
   show();
   try {
-    const job = await post("/jobs");
+    const job = await ask("POST", "/jobs");
     atWork.add(job.id);
     remember(job);
     follow();
@@ -93,7 +93,7 @@ start.onclick = async () => {
 };
 
 show(); // at once, before anything is asked
-const { url, jobs } = await post("/session");
+const { url, jobs } = await ask("GET", "/jobs");
 [atWork, isBusy] = [new Set(jobs), false];
 show();
 follow();

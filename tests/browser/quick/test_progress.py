@@ -26,10 +26,8 @@ def server() -> Iterator[Gateway]:
 
 @pytest.fixture
 def url(server: Gateway) -> Iterator[str]:
-    publisher = Publisher(sending_to(FakeFunctions()))
-    with serving(
-        lambda port: make_application(publisher, Keys.make(), websocket_url=server.url, port=port, work=Pace())
-    ) as url:
+    publisher, token = Publisher(sending_to(FakeFunctions(), WebSocketUrl=server.url)), Keys.make().token("ana")
+    with serving(lambda _: make_application(publisher, lambda: token, work=Pace())) as url:
         yield url
 
 
@@ -93,7 +91,7 @@ def test_a_job_that_a_restart_has_lost_bars_no_other(windows: Window, url: str) 
     bar.await_connected()
     expect(bar.start_button).to_be_disabled()
 
-    bar.page.route("**/session", lambda route: route.fulfill(json={**route.fetch().json(), "jobs": []}))
+    bar.page.route("**/jobs", lambda route: route.fulfill(json={**route.fetch().json(), "jobs": []}), times=1)
     bar.page.reload()
     bar.shows("At work", 0, 20)
 
