@@ -15,7 +15,7 @@ SLOW_TESTS := attacks chaos e2e fidelity fuzz integration/local model operations
 BENCHMARKS := bench-bill bench-wake bench-init bench-handlers bench-fan-out bench-growth bench-storm bench-paper
 
 .DEFAULT_GOAL := help
-.PHONY: help setup docs screenshots demo bench $(BENCHMARKS) test test-client test-browser test-local test-e2e test-attacks test-permissions test-fidelity test-operations model chaos chaos-safeguards fuzz check-supply-chain check format synth deploy up down example-progress clean
+.PHONY: help setup docs screenshots demo bench $(BENCHMARKS) test test-client test-browser test-local test-e2e test-attacks test-permissions test-fidelity test-operations model chaos chaos-chats chaos-safeguards fuzz check-supply-chain check format synth deploy up down example-progress clean
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name what; do printf '  %-16s %s\n' "$$name" "$$what"; done
@@ -71,6 +71,9 @@ model: $(TOOLS) ## Check the protocol's model with Spin: every interleaving, and
 
 chaos: $(TOOLS) ## Play MESSAGES messages (10,000) under every fault, chosen by SEED, perhaps WITHOUT a safeguard; close the ledger
 	@python -m tests.chaos --seed $(or $(SEED),1) --messages $(or $(MESSAGES),10000) $(if $(WITHOUT),--without "$(WITHOUT)")
+
+chaos-chats: $(TOOLS) ## Play CHATS chats (60) under every fault, chosen by SEED, perhaps WITHOUT a safeguard; close their ledger
+	@python -m tests.chaos.chats --seed $(or $(SEED),1) --chats $(or $(CHATS),60) $(if $(WITHOUT),--without "$(WITHOUT)")
 
 chaos-safeguards: $(TOOLS) ## Take each safeguard away and see the ledger not balance
 	@python -m tests.chaos.safeguards

@@ -298,13 +298,13 @@ def package(changes: Mapping[str, str]) -> bytes:
     return code.getvalue()
 
 
-def deploy(running: Stack, code: bytes) -> None:
-    """Have all functions of Ringback run this code."""
+def deploy(running: Stack, code: bytes, *, chat: bool = False) -> None:
+    """Have all functions of Ringback run this code, or those of the chat."""
     functions = running.installation.clients.functions
     for page in functions.get_paginator("list_functions").paginate():
         for function in page["Functions"]:
             handler = function.get("Handler", "")
-            if handler.startswith("lambdas.") and not handler.startswith("lambdas.chat."):
+            if handler.startswith("lambdas.") and handler.startswith("lambdas.chat.") is chat:
                 functions.update_function_code(FunctionName=function["FunctionName"], ZipFile=code)
 
 

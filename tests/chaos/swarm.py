@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from local import links, settings
 from local.links import Link
@@ -101,7 +101,7 @@ class Swarm:
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def running(cls, websocket_url: str, keys: Keys, *, client_module: Path | None) -> AsyncIterator["Swarm"]:
+    async def running(cls, websocket_url: str, keys: Keys, *, client_module: Path | None) -> AsyncIterator[Self]:
         """Have the process; it and its links are gone at the end."""
         process = await asyncio.create_subprocess_exec(
             str(settings.TOOLS / "node"),
@@ -135,13 +135,22 @@ class Swarm:
         if user.elsewhere:
             await self._make(_elsewhere(user.name), token, OTHER_CONTEXT_ID, tuning)
 
-    async def _make(self, owner: str, token: str, context_id: str, tuning: Mapping[str, float]) -> None:
+    async def _make(
+        self,
+        owner: str,
+        token: str,
+        context_id: str,
+        tuning: Mapping[str, float],
+        *,
+        context: str = CONTEXT,
+        **more: Any,
+    ) -> None:
         link = await DeviceLink.open(*links.target(self._url))
         device = Device(f"{owner}.{len(self.by_user[owner])}", owner, link)
         self.devices[device.name] = device
         self.by_user[owner].append(device)
         url = links.websocket_url(link, self._url)
-        self._order("make", device, url=url, token=token, context=CONTEXT, contextId=context_id, options=tuning)
+        self._order("make", device, url=url, token=token, context=context, contextId=context_id, options=tuning, **more)
 
     def go(self, user: str, step: Go) -> None:
         """Have a device move."""

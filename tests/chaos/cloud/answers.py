@@ -31,6 +31,8 @@ def throttled(service: str, share: float) -> Answer:
     """It takes no more calls now. `share` in [0, 1) chooses where there are several ways to say so."""
     if service == "connections":
         return _of_gateway(HTTPStatus.TOO_MANY_REQUESTS, "LimitExceededException", None)
+    if service == "lambda":
+        return _of_gateway(HTTPStatus.TOO_MANY_REQUESTS, "TooManyRequestsException", "Rate Exceeded.")
     if service == "dynamodb":
         if share < 0.5:
             return _of_json(service, "ProvisionedThroughputExceededException", "The level of throughput is exceeded.")
@@ -46,6 +48,8 @@ def failed(service: str, share: float) -> Answer:
         return Answer(HTTPStatus.SERVICE_UNAVAILABLE, [(b"content-type", b"text/html")], b"<html>unavailable</html>")
     if service == "connections":
         return _of_gateway(HTTPStatus.INTERNAL_SERVER_ERROR, "InternalServerErrorException", "Internal server error")
+    if service == "lambda":
+        return _of_gateway(HTTPStatus.INTERNAL_SERVER_ERROR, "ServiceException", "Internal failure")
     if service == "dynamodb":
         return _of_json(service, "InternalServerError", "Internal server error", HTTPStatus.INTERNAL_SERVER_ERROR)
     return _of_json(service, "InternalFailure", "Internal failure", HTTPStatus.INTERNAL_SERVER_ERROR)

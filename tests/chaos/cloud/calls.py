@@ -28,6 +28,7 @@ _LATE = 0.7  # of those whose process is killed first
 _HANGS_SECONDS = 0.5  # stands for the time until a function's timeout
 
 _CONNECTIONS = "/@connections/"
+_INVOCATIONS = "/invocations"
 _METHODS = {"POST": "PostToConnection", "DELETE": "DeleteConnection", "GET": "GetConnection"}
 _SERVICES = {
     "DynamoDB_20120810": "dynamodb",
@@ -215,5 +216,7 @@ def _operation(scope: Scope) -> tuple[str, str, str]:
     path, method = unquote(scope["path"]), str(scope["method"])
     if _CONNECTIONS in path:
         return "connections", _METHODS.get(method, method), path.rpartition(_CONNECTIONS)[2]
+    if path.endswith(_INVOCATIONS):
+        return "lambda", "Invoke", ""
     target, _, operation = header(scope, b"x-amz-target").partition(".")
     return _SERVICES.get(target, ""), operation, ""

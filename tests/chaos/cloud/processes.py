@@ -155,4 +155,4 @@ def function_name(config: Json) -> str:
 
 def is_task_or_trigger(config: Json) -> bool:
     """Whether a state machine, a stream, a queue or a bus invokes it, and does so again when that fails."""
-    return str(config.get("Handler", "")).startswith(("lambdas.tasks.", "lambdas.triggers."))
+    return str(config.get("Handler", "")).startswith(("lambdas.tasks.", "lambdas.triggers.", "lambdas.chat.tasks."))

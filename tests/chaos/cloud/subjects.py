@@ -10,6 +10,7 @@ from typing import Any
 from ministack.services import stepfunctions  # type: ignore[import-untyped]
 
 _KEY = re.compile(r'"user#([^"#]+)"')
+_KEY_NAMES = ("caller_id", "context", "waits_for", "position", "collection", "item")
 
 
 class Subjects:
@@ -96,7 +97,7 @@ def row_of(body: bytes) -> str:
     with suppress(ValueError, KeyError, TypeError, AttributeError):
         request = json.loads(body)
         row = request.get("Item") or request["Key"]
-        key = [row[name]["S"] for name in ("caller_id", "context", "waits_for", "position") if name in row]
+        key = [row[name]["S"] for name in _KEY_NAMES if name in row]
         return json.dumps([request["TableName"], *key])
     return ""
 

@@ -16,6 +16,7 @@ OPERATIONS = {
     "sqs": ("sqs", "SendMessage"),
     "events": ("events", "PutEvents"),
     "connections": ("apigatewaymanagementapi", "PostToConnection"),
+    "lambda": ("lambda", "Invoke"),
 }
 LOAD_BALANCER, SERVICE = 0.1, 0.9
 
@@ -44,6 +45,7 @@ def cases() -> Iterator[Any]:
         ("sqs", 400, "RequestThrottled"),
         ("events", 400, "ThrottlingException"),
         ("connections", 429, "LimitExceededException"),
+        ("lambda", 429, "TooManyRequestsException"),
     ):
         yield pytest.param(answers.throttled(service, SERVICE), service, status, code, id=f"{service}-throttled")
     for service, code in (
@@ -52,6 +54,7 @@ def cases() -> Iterator[Any]:
         ("sqs", "InternalFailure"),
         ("events", "InternalFailure"),
         ("connections", "InternalServerErrorException"),
+        ("lambda", "ServiceException"),
     ):
         yield pytest.param(answers.failed(service, SERVICE), service, 500, code, id=f"{service}-failed")
     yield pytest.param(answers.GONE, "connections", 410, "GoneException", id="gone")

@@ -91,6 +91,7 @@ def test_the_messages_of_a_frame() -> None:
     [
         ({"TableName": "T", "Key": KEY}, '["T", "user#ana", "chat#42#c-1"]'),
         ({"TableName": "T", "Item": {**KEY, "expiration_date": {"N": "1"}}}, '["T", "user#ana", "chat#42#c-1"]'),
+        ({"TableName": "T", "Item": {"collection": {"S": "chat#x"}, "item": {"S": "wait"}}}, '["T", "chat#x", "wait"]'),
         ({"TableName": "T", "KeyConditionExpression": "x"}, ""),
         ([], ""),
     ],
