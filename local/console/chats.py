@@ -12,6 +12,7 @@ from ringback.errors import Unavailable
 # What there is to call.
 _ROUTES = (
     ("POST", "/chats"),
+    ("GET", "/chats"),
     ("GET", "/chats/waiting"),
     ("GET", "/chats/{id}"),
     ("POST", "/chats/{id}/accept"),

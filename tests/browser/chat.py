@@ -101,7 +101,8 @@ def opened(page: Page, *names: str) -> People:
     people = found(page, *names, asked=asked)
     for person in (people.customer, *people.agents):
         person.find("name").fill(person.name)
-    page.get_by_test_id("connect-all").click()
+    with page.expect_response("**/chats"):  # a customer asks whether they have a chat, before they start one
+        page.get_by_test_id("connect-all").click()
     for person in (people.customer, *people.agents):
         person.await_state("open")
     return people

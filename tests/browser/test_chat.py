@@ -86,8 +86,10 @@ def test_whole_chat_by_clicks_while_connections_are_dropped(windows: Window, con
         person.await_texts(*said)
     expect(ana.find("rate-form")).to_have_count(0)
     assert ana.numbers == winner.numbers == list(range(1, len(ana.numbers) + 1))
-    # A list for each agent who comes or comes back; the log for who comes into the chat, and after each reconnect.
+    # A list for each agent who comes or comes back, and once the customer's chat, of which there is none; the log for
+    # who comes into the chat, and after each reconnect.
     assert Counter(people.reads) == {
+        "customer chats": 1,
         "agent chats/waiting": 3,
         "agent chats/…/messages": 4,
         "customer chats/…/messages": 3,

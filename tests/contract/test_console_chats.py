@@ -102,6 +102,7 @@ def api(serving: Api) -> Api:
     ("method", "path"),
     [
         ("POST", "/chats"),
+        ("GET", "/chats"),
         ("GET", "/chats/waiting"),
         ("GET", f"/chats/{CHAT}"),
         ("POST", f"/chats/{CHAT}/accept"),

@@ -111,6 +111,16 @@ test("an agent has the chats of the list, and those that came by push", () => {
   assert.deepEqual(log.chatsOf(state, "cy"), []);
 });
 
+test("what others have said since is new, and what is over, in a chat that is not looked at", () => {
+  const newTo = (seen, ...all) => log.newTo(knowing(...all), "c-1", BO, seen);
+  assert.equal(newTo(0, waiting, accepted()), 0, "what they did themselves, or is no word");
+  assert.equal(newTo(2, waiting, accepted(), message("one"), message("mine", BO), message("two")), 2);
+  assert.equal(newTo(3, waiting, accepted(), message("one"), message("mine", BO), message("two")), 1);
+  assert.equal(newTo(2, waiting, accepted(), { ...ended(), by: ANA }, { type: "chat.rated", by: ANA, rating: 5 }), 2);
+  assert.equal(newTo(2, waiting, accepted(), { ...ended(), by: undefined, reason: "idle" }), 1);
+  assert.equal(log.newTo(log.nothing(), "c-1", BO, 0), 0);
+});
+
 for (const [how, happened, said] of [
   ["handed it on", [waiting, accepted(), { type: "chat.transferred", by: BO, agent: "cy" }], "You handed it to cy."],
   ["put it back", [waiting, accepted(), requeued], "You put it back into the queue."],
@@ -205,7 +215,9 @@ test("every event reads as a sentence of its own", () => {
     waiting, accepted(), { type: "chat.transferred", by: BO, agent: "cy" }, requeued, { type: "chat.agent_away", agent: "bo", seconds: 60 },
     { type: "chat.agent_back", agent: "bo" }, ended(), { type: "chat.rated", by: ANA, rating: 4, feedback: "quick" },
   ];
-  const read = kinds.map(log.describe);
-  assert.equal(new Set(read).size, kinds.length);
-  assert.ok(!read.some((text) => /undefined|chat\./.test(text)), read.join("\n"));
+  for (const role of ["customer", "agent"]) {
+    const read = kinds.map((event) => log.describe(event, role));
+    assert.equal(new Set(read).size, kinds.length);
+    assert.ok(!read.some((text) => /undefined|chat\./.test(text)), read.join("\n"));
+  }
 });

@@ -56,6 +56,11 @@ function skip(event) {
 
 /** @param {{path: string}} props */
 function Bar({ path }) {
+  const tabs = useRef(/** @type {HTMLElement | null} */ (null));
+  useEffect(() => {
+    const tab = /** @type {HTMLElement | null | undefined} */ (tabs.current?.querySelector("[aria-current]"));
+    tab?.scrollIntoView({ block: "nearest", inline: "nearest" }); // on a phone they scroll
+  }, [path]);
   const counts = /** @type {Record<string, number>} */ ({
     connections: useFeed((feed) => feed.connections.length),
     "dead-letters": useFeed((feed) => feed.deadLetters.length),
@@ -66,7 +71,7 @@ function Bar({ path }) {
         <svg viewBox="0 0 24 24" aria-hidden="true"><path d="M5.6 16.4a8 8 0 1 0-.9-7.6" /><path d="M4 4.2v4.9h4.9" /><circle cx="12" cy="12" r="2.4" /></svg>
         <span>Ringback</span>
       </a>
-      <nav class="tabs" aria-label="Views">
+      <nav class="tabs" aria-label="Views" ref=${tabs}>
         ${VIEWS.map((view) => html`
           <a key=${view.path} href=${link([view.path])} aria-current=${view.path === path ? "page" : null}>
             ${view.text}${counts[view.path] ? html`<span class="count">${counts[view.path]}</span>` : null}

@@ -34,6 +34,7 @@ class Backend:
         self.chats: dict[str, Chat] = {}
         self.logs: dict[str, list[Event]] = {}
         self.skipped: set[str] = set()  # users to whom no event is delivered; they are told that it will not come
+        self.deaf: set[str] = set()  # users to whom nothing is posted
         self._sockets: dict[Person, web.WebSocketResponse] = {}
         self._owed: dict[Person, dict[str, Json]] = {}
         self._numbers: dict[Person, Iterator[int]] = {}
@@ -42,6 +43,7 @@ class Backend:
             [
                 web.get("/v1", self._serve),
                 web.post("/chats", self._start),
+                web.get("/chats", self._find),
                 web.get("/chats/waiting", self._list),
                 web.get("/chats/{id}/messages", self._messages),
                 web.get("/chats/{id}/transcript", self._transcript),
@@ -81,6 +83,12 @@ class Backend:
         person, body = _caller(request), await request.json()
         chat_id = str(uuid.uuid4())
         return await self._change(lambda: rules.start(chat_id, person, body.get("subject"), LIMITS, _now()), status=201)
+
+    async def _find(self, request: web.Request) -> web.Response:
+        person = _caller(request)
+        assert person.role is Role.CUSTOMER
+        theirs = [_json(chat) for chat in self.chats.values() if chat.customer == person.user]
+        return web.json_response({"chats": theirs[-1:]})
 
     async def _list(self, request: web.Request) -> web.Response:
         mine = [chat for chat in self.chats.values() if chat.agent == _caller(request).user]
@@ -149,7 +157,7 @@ class Backend:
                 await self._post(person, _frame("chat.queue", {"waiting": queue, "at": at}))
 
     async def _post(self, person: Person, *frames: Json) -> None:
-        if (socket := self._sockets.get(person)) is not None:
+        if (socket := self._sockets.get(person)) is not None and person.user not in self.deaf:
             with contextlib.suppress(ConnectionError, RuntimeError):  # it is over
                 for frame in frames:
                     await socket.send_json(frame)

@@ -1,5 +1,6 @@
 """The chat page in a real browser, with the console's own server; behind them stands a backend of the test."""
 
+import re
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -126,7 +127,7 @@ def test_what_was_known_is_marked_as_old_while_the_network_is_down(people: Peopl
         with page.expect_event("websocket"):
             pass
 
-    expect(bo.find("old")).to_contain_text("As of ")
+    expect(bo.find("old")).to_contain_text("Not connected since ")
     expect(bo.find("state")).to_have_text("reconnecting")
     expect(bo.find("problem")).to_have_count(0)
     bo.heal()
@@ -183,7 +184,8 @@ def test_the_log_stays_at_its_end_in_a_narrower_window(people: People, page: Pag
 
 def test_nothing_is_asked_again_and_again(people: People, page: Page) -> None:
     ana, (bo, _) = people.customer, people.agents
-    assert people.reads == ["agent chats/waiting"] * 2
+    coming = ["agent chats/waiting", "agent chats/waiting", "customer chats"]
+    assert sorted(people.reads) == coming
     ana.start("")
     bo.click("accept")
     bo.await_event("chat.waiting")
@@ -196,8 +198,7 @@ def test_nothing_is_asked_again_and_again(people: People, page: Page) -> None:
     ana.await_texts(*"01234", "Hello")
 
     # An agent who comes into a chat was not told of its beginning; and who comes back looks once for what has expired.
-    coming, returning = "agent chats/…/messages", "customer chats/…/messages"
-    assert people.reads == ["agent chats/waiting"] * 2 + [coming, returning]
+    assert people.reads[3:] == ["agent chats/…/messages", "customer chats/…/messages"]
 
 
 def test_what_expired_while_they_were_away_is_read(people: People, backend: Backend) -> None:
@@ -316,6 +317,238 @@ def test_what_is_said_in_haste_keeps_its_order(people: People, page: Page) -> No
         person.await_texts("first", "second")
 
 
+def test_what_comes_after_a_gap_is_shown_while_the_gap_is_not_over(people: People, backend: Backend) -> None:
+    ana, (bo, _) = people.customer, people.agents
+    ana.start("")
+    bo.click("accept")
+    ana.await_status("ACTIVE")
+    ana.drop()
+    bo.say("Into the tunnel")
+    bo.await_texts("Into the tunnel")
+    backend.let_all_expire()  # or it comes again only later, which is the same to a page
+    ana.heal()
+    ana.await_texts("Into the tunnel")
+
+    bo.say("Out of it")
+
+    # Less than the 20 seconds in which a lost message may come again.
+    texts = ana.find("message").locator(".said-text")
+    expect(texts).to_have_text(["Into the tunnel", "Out of it"], timeout=10_000)
+    # With the reconnect, and for the gap.
+    assert people.reads.count("customer chats/…/messages") == 2
+
+
+def test_a_log_that_is_empty_yet_takes_its_place(people: People, backend: Backend) -> None:
+    ana = people.customer
+    backend.deaf.add(ana.name)
+
+    ana.start("my parcel")
+
+    expect(ana.find("log")).to_be_visible()
+    assert ana.find("log").locator("*").count() == 0
+    log, form = ana.find("log").bounding_box(), ana.find("chat").bounding_box()
+    assert log is not None
+    assert form is not None
+    assert (log["x"], log["width"]) == (form["x"], form["width"])
+
+
+def test_another_tab_finds_the_open_chat_and_no_ended_one(people: People, windows: Window, url: str) -> None:
+    ana = people.customer
+    ana.start("my parcel")
+    ana.say("Hello")
+    ana.await_texts("Hello")
+
+    others = [f"{name}-{uuid.uuid4()}" for name in ("bo", "cy")]
+    other = chat.opened(windows.page(url), ana.name, *others)
+    other.customer.await_status("WAITING")
+    other.customer.await_texts("Hello")
+    assert other.reads.count("customer chats") == 1
+    other.page.close()
+
+    ana.click("end")
+    ana.await_status("ENDED")
+    third = chat.opened(windows.page(url), ana.name, *others)
+    expect(third.customer.find("start")).to_be_visible()
+    third.customer.await_status("NONE")
+
+
+def test_an_agent_sees_what_is_new_in_the_chat_that_is_not_shown(people: People, windows: Window, url: str) -> None:
+    ana, (bo, _) = people.customer, people.agents
+    ana.start("")
+    bo.click("accept")
+    bo.await_status("ACTIVE")
+    expect(bo.find("mine")).to_have_count(0)
+    other = chat.opened(windows.page(url), *(f"{name}-{uuid.uuid4()}" for name in ("quin", "liv", "kim"))).customer
+    other.start("")
+    bo.click("accept")
+    expect(bo.find("mine-chat")).to_have_count(2)
+    expect(bo.find("news")).to_have_count(0)
+
+    ana.say("Are you there?")
+    ana.say("Hello?")
+    other.say("And me?")
+    bo.await_texts("And me?")
+    expect(bo.find("news")).to_have_text("2 new")
+    ana.click("end")
+    expect(bo.find("news")).to_have_text("3 new")
+
+    ended = bo.card.get_by_role("button", name=f"{ana.name}, ended 3 new")
+    ended.click()
+    bo.await_texts("Are you there?", "Hello?")
+    bo.await_status("ENDED")
+    expect(bo.find("transcript")).to_be_visible()
+    expect(bo.find("news")).to_have_count(0)
+    bo.click("dismiss")
+    expect(bo.find("mine-chat")).to_have_count(1)
+    ana.find("star-4").check(force=True)
+    ana.click("rate")
+    expect(ana.find("thanks")).to_be_visible()
+    expect(bo.find("news")).to_have_text("1 new")
+    bo.card.get_by_role("button", name=f"{ana.name}, ended 1 new").click()
+    bo.await_event("chat.rated")
+    bo.find("mine-chat").filter(has_text=other.name).click()
+    bo.await_texts("And me?")
+    expect(bo.find("mine")).to_have_count(0)
+
+
+@pytest.mark.parametrize("fault", ["down", "half-open"])
+def test_what_is_said_without_a_network_waits_for_it(people: People, fault: str) -> None:
+    ana, (bo, _) = people.customer, people.agents
+    ana.start("")
+    bo.click("accept")
+    ana.await_status("ACTIVE")
+    asked = len(people.asked)
+    ana.click(fault)
+    expect(ana.find("fault")).to_have_text(fault)
+
+    for text in ("I say this", "in the tunnel"):
+        ana.say(text)
+    ana.click("end")
+
+    expect(ana.find("notice")).to_contain_text(f"Not ended: the network is {fault}.")
+    expect(ana.find("sending")).to_have_text(["I say thiswaits for the network", "in the tunnelwaits for the network"])
+    assert [text for text in people.asked[asked:] if "customer" in text] == []
+    bo.say("Are you there?")
+    bo.await_texts("Are you there?")
+    ana.heal()
+    for person in (ana, bo):
+        person.await_texts("Are you there?", "I say this", "in the tunnel")
+
+
+def test_what_waited_for_the_network_and_what_was_being_written_survive_a_reload(people: People, page: Page) -> None:
+    ana, (bo, _) = people.customer, people.agents
+    ana.start("")
+    bo.click("accept")
+    ana.await_status("ACTIVE")
+    ana.click("down")
+    expect(ana.find("fault")).to_have_text("down")
+    ana.say("I say this")
+    expect(ana.find("sending")).to_have_count(1)
+    ana.find("text").fill("in the tun")
+
+    page.reload()
+
+    for person in (ana, bo):
+        person.await_texts("I say this")
+    expect(ana.find("sending")).to_have_count(0)
+    expect(ana.find("text")).to_have_value("in the tun")
+    expect(bo.find("text")).to_have_value("")
+
+
+def test_a_fault_goes_with_a_second_click_and_moves_nothing(people: People) -> None:
+    ana = people.customer
+    down, before = ana.find("down"), ana.find("down").bounding_box()
+
+    down.click()
+    expect(down).to_have_attribute("aria-pressed", "true")
+    expect(ana.find("heal")).to_be_visible()
+    assert down.bounding_box() == before
+    down.click()
+
+    expect(down).to_have_attribute("aria-pressed", "false")
+    expect(ana.find("fault")).to_have_text("good")
+    ana.await_state("open")
+
+
+def test_a_silent_connection_is_said_to_be_noticed_in_time(people: People) -> None:
+    people.customer.click("half-open")
+
+    expect(people.customer.card.get_by_text("notices at its next ping, within 1 min 5 s.")).to_be_visible()
+
+
+@pytest.mark.parametrize("name", ["", "äöü", "a#b", "a b", "x" * 256])
+def test_a_name_that_cannot_be_is_told_before_they_connect(page: Page, name: str) -> None:
+    page.get_by_role("navigation").get_by_role("link", name="Chat").click()
+    card = page.get_by_test_id("person-0")
+
+    card.get_by_test_id("name").fill(name)
+
+    expect(card.get_by_label("Name")).to_have_attribute("aria-invalid", "true")
+    expect(card.get_by_label("Name")).to_have_accessible_description(re.compile("ASCII" if name else "Give a name"))
+    expect(card.get_by_test_id("connect")).to_be_disabled()
+    card.get_by_test_id("name").fill("x" * 255)
+    expect(card.get_by_test_id("connect")).to_be_enabled()
+
+
+def test_two_agents_of_one_name_are_not_both_connected(page: Page) -> None:
+    page.get_by_role("navigation").get_by_role("link", name="Chat").click()
+    first, second = (page.get_by_test_id(f"person-{key}") for key in (1, 2))
+    name = f"bo-{uuid.uuid4()}"
+    for card in (first, second):
+        card.get_by_test_id("name").fill(name)
+    expect(second).to_contain_text(f"Another agent here is {name}")
+
+    page.get_by_test_id("connect-all").click()
+
+    expect(first).to_have_attribute("data-state", "open")
+    expect(second).to_have_attribute("data-state", "closed")
+
+
+def test_too_long_a_text_is_said_to_be_so(people: People) -> None:
+    ana = people.customer
+    ana.find("subject").fill("x" * 201)
+    expect(ana.find("start")).to_be_disabled()
+    expect(ana.card.get_by_text("201 characters: 1 too many.")).to_be_visible()
+    ana.start("😀" * 200)
+
+    ana.say("y" * 5000)
+    expect(ana.find("too-long")).to_have_text("5,000 characters: 1,000 too many.")
+    expect(ana.find("sending")).to_have_count(0)
+    ana.say("😀" * 4000)
+
+    ana.await_texts("😀" * 4000)
+
+
+def test_a_long_subject_leaves_room_for_the_rest(people: People) -> None:
+    people.customer.start("W" * 200)
+    waiting = people.agents[0].find("waiting")
+    expect(waiting).to_contain_text("came")
+
+    inside = "line => line.getBoundingClientRect().bottom <= line.closest('ol').getBoundingClientRect().bottom"
+    assert waiting.evaluate(inside)
+
+
+def test_on_a_phone_its_tab_and_its_buttons_can_be_reached(chromium: Browser, url: str, backend: Backend) -> None:
+    backend.chats.clear()
+    with window(chromium, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True) as opened:
+        for pattern in EXPECTED_ERRORS:
+            opened.expect_errors(pattern)
+        page = opened.page(f"{url}/#/chat")
+        expect(page.get_by_role("navigation").get_by_role("link", name="Chat")).to_be_in_viewport(ratio=1)
+        page.goto(f"{url}/#/runs")
+        people = chat.opened(page, *(f"{name}-{uuid.uuid4()}" for name in ("ana", "bo", "cy")))
+        expect(page.get_by_role("navigation").get_by_role("link", name="Chat")).to_be_in_viewport(ratio=1)
+        people.customer.start("")
+        people.agents[0].click("accept")
+        people.agents[0].await_status("ACTIVE")
+        people.customer.await_status("ACTIVE")
+
+        sizes = "all => all.map(one => [one.textContent, one.getBoundingClientRect().height])"
+        sized = page.locator("main :is(button, a)").evaluate_all(sizes)
+        assert [(text, height) for text, height in sized if height < 40] == []
+        opened.close_pages()
+
+
 @pytest.mark.parametrize(
     ("theme", "viewport"), [("light", {"width": 1280, "height": 800}), ("dark", {"width": 390, "height": 844})]
 )
@@ -343,8 +576,10 @@ def test_no_state_of_a_chat_has_a_serious_fault(
         ana.say("a word and a-very-long-one-" + "x" * 200)
         winner.await_event("chat.accepted")
         winner.drop()
+        winner.say("in the tunnel")
         look("accepted, and refused; one is dropped")
         winner.heal()
+        expect(ana.find("message")).to_have_count(2)
         winner.click("transfer")
         loser.await_event("chat.transferred")
         ana.click("end")

@@ -1,11 +1,11 @@
 // A customer and two agents side by side: a whole chat, and a network that a person takes away meanwhile.
 
 import {
-  html, Ago, Badge, Copy, Dialog, link, memo, Page, Time, useAction, useEffect, useLayoutEffect, useRef, useState, useTicking,
+  html, Ago, Badge, Copy, Dialog, link, memo, Page, Time, toast, useAction, useEffect, useLayoutEffect, useRef, useState, useTicking,
 } from "../lib.js";
 import { useFeed } from "../feed.js";
-import { canBeRated, chatOf, chatsOf, describe, farewell, positionOf, queueOf, typingIn } from "./chat_log.js";
-import { changed, people, subscribe, wake } from "./chat_people.js";
+import { canBeRated, chatOf, describe, farewell, positionOf, queueOf, typingIn } from "./chat_log.js";
+import { changed, people, PING_SECONDS, subscribe, wake } from "./chat_people.js";
 import { Control } from "./fields.js";
 import { NetworkButtons } from "./network.js";
 
@@ -13,10 +13,19 @@ import { NetworkButtons } from "./network.js";
 /** @typedef {import("./chat_log.js").Chat} Chat */
 /** @typedef {import("./chat_log.js").Event} Event */
 
+// What the chat API takes.
 const MAX_TEXT = 4000;
+const MAX_SUBJECT = 200;
+const MAX_FEEDBACK = 2000;
 const TITLES = { customer: "Customer", agent: "Agent" };
 /** What a chat is → whose colours it has, and how it is written. @type {Record<string, [string, string]>} */
 const STATUSES = { WAITING: ["waiting", "waiting"], ACTIVE: ["open", "active"], ENDED: ["closed", "ended"] };
+
+/** That a text is too long, or "". @param {string} text @param {number} most */
+function tooLong(text, most) {
+  const length = [...text].length;
+  return length > most ? `${length.toLocaleString("en")} characters: ${(length - most).toLocaleString("en")} too many.` : "";
+}
 
 export function ChatView() {
   const [, redraw] = useState({});
@@ -25,11 +34,11 @@ export function ChatView() {
     wake();
     return stop;
   }, []);
-  const closed = people.filter((person) => person.state === "closed");
+  const canConnect = people.some((person) => person.state === "closed" && !person.nameProblem);
   return html`
     <${Page} title="Chat" wide actions=${html`
-      <button type="button" class="button primary" data-testid="connect-all" disabled=${closed.length === 0}
-        onClick=${() => closed.forEach((person) => void person.connect())}>Connect everybody</button>`}>
+      <button type="button" class="button primary" data-testid="connect-all" disabled=${!canConnect}
+        onClick=${() => people.forEach((person) => void person.connect())}>Connect everybody</button>`}>
       <p class="muted">Everything here is pushed by Ringback. Take a network down while the others talk: what was missed arrives, in order.</p>
       <${Steps} />
       <div class="people">
@@ -43,7 +52,7 @@ const STEPS = ["Connect everybody", "Start a chat, as the customer", "Accept it,
 /** What to click first, until somebody has accepted a chat. */
 function Steps() {
   const customers = people.filter((person) => person.role === "customer");
-  const isConnected = customers.some((person) => person.state !== "closed") && people.some((person) => person.role === "agent" && person.state !== "closed");
+  const isConnected = customers.some((person) => person.state === "open") && people.some((person) => person.role === "agent" && person.state === "open");
   const chats = customers.map((person) => person.chat).filter((chat) => chat !== null);
   if (chats.some((chat) => chat.acceptedAt || chat.status !== "WAITING")) return null;
   const now = chats.length ? 2 : isConnected ? 1 : 0;
@@ -59,7 +68,7 @@ const isOver = (chatId) => chatId !== "" && people.some((person) => chatOf(perso
 
 /** @param {{person: ChatPerson}} props */
 function Card({ person }) {
-  const { role, user, state, problem, busy, chat } = person;
+  const { role, user, state, problem, busy, chat, nameProblem } = person;
   const notice = isOver(person.about) || (chat && chat.id === person.about) ? "" : person.notice;
   const isOld = person.openUntil !== "" && state !== "open";
   const title = `${TITLES[role]}: ${user || "nobody"}`;
@@ -70,17 +79,17 @@ function Card({ person }) {
         <h2>${title}</h2>
         <span role="status" data-testid="state"><${Badge} status=${state} text=${state === "waiting" ? "reconnecting" : state} /></span>
         ${closed
-          ? html`<button type="button" class="button primary small end" data-testid="connect" disabled=${busy || !user} onClick=${() => person.connect()}>Connect</button>`
+          ? html`<button type="button" class="button primary small end" data-testid="connect" disabled=${busy || nameProblem !== ""} onClick=${() => person.connect()}>Connect</button>`
           : html`<button type="button" class="button small end" data-testid="close" onClick=${() => person.close()}>Close</button>`}
       </div>
       <div class="card-body stack ${isOld ? "old" : ""}">
         ${closed && html`
-          <${Control} label="Name">
+          <${Control} label="Name" error=${nameProblem}>
             ${(/** @type {any} */ props) => html`
-              <input ...${props} value=${user} autocomplete="off" spellcheck=${false} autocapitalize="none" maxlength="64" data-testid="name"
+              <input ...${props} value=${user} autocomplete="off" spellcheck=${false} autocapitalize="none" data-testid="name"
                 onInput=${(/** @type {any} */ event) => person.rename(event.currentTarget.value.trim())} />`}
           <//>`}
-        <${NetworkButtons} compact network=${person.network} busy=${busy} onFault=${(/** @type {string} */ fault) => person.setFault(fault)} />
+        <${NetworkButtons} compact network=${person.network} busy=${busy} pingSeconds=${PING_SECONDS} onFault=${(/** @type {string} */ fault) => person.setFault(fault)} />
         <div role="alert">
           ${problem && html`<p class="note ${closed ? "error" : ""}" data-testid="problem">${problem}</p>`}
           ${notice && html`
@@ -89,13 +98,13 @@ function Card({ person }) {
               <button type="button" class="icon-button" aria-label="Dismiss" onClick=${() => dismiss(person)}>×</button>
             </div>`}
         </div>
-        ${isOld && html`<p class="small muted" data-testid="old">As of <${Time} value=${person.openUntil} />: what happens meanwhile is told with the next connection.</p>`}
-        ${role === "agent" && html`<${Queue} person=${person} />`}
+        ${isOld && html`<p class="small muted" data-testid="old">Not connected since <${Time} value=${person.openUntil} />. What happens meanwhile comes with the next connection.</p>`}
+        ${role === "agent" && html`<${Queue} person=${person} /><${Mine} person=${person} />`}
         ${chat
           ? html`<${Talk} key=${chat.id} person=${person} chat=${chat} />`
           : role === "customer"
             ? html`<${Start} person=${person} />`
-            : html`<p class="muted">No chat yet. One that waits is in the queue above.</p>`}
+            : html`<p class="muted">${person.mine.length ? "No chat is shown. Yours are above." : "No chat yet. One that waits is in the queue above."}</p>`}
       </div>
     </section>`;
 }
@@ -109,26 +118,25 @@ function dismiss(person) {
 /** @param {{person: ChatPerson}} props */
 function Start({ person }) {
   const [subject, setSubject] = useState("");
+  const problem = tooLong(subject.trim(), MAX_SUBJECT);
   const start = (/** @type {SubmitEvent} */ event) => {
     event.preventDefault();
     void person.start(subject.trim());
   };
   return html`
     <form class="stack" onSubmit=${start}>
-      <${Control} label="What is it about?" hint="Optional">
+      <${Control} label="What is it about?" hint="Optional" error=${problem}>
         ${(/** @type {any} */ props) => html`
-          <input ...${props} value=${subject} maxlength="200" autocomplete="off" data-testid="subject"
+          <input ...${props} value=${subject} autocomplete="off" data-testid="subject"
             onInput=${(/** @type {any} */ event) => setSubject(event.currentTarget.value)} />`}
       <//>
-      <button type="submit" class="button primary" data-testid="start" disabled=${person.busy || person.state === "closed"}>Start a chat</button>
+      <button type="submit" class="button primary" data-testid="start" disabled=${person.busy || person.state === "closed" || problem !== ""}>Start a chat</button>
     </form>`;
 }
 
 /** @param {{person: ChatPerson}} props */
 function Queue({ person }) {
   const waiting = queueOf(person.known);
-  const mine = chatsOf(person.known, person.user).filter((chat) => chat.status !== "ENDED" && chat.agent === person.user);
-  const others = mine.filter((chat) => chat.id !== person.chatId);
   return html`
     <section aria-label="Queue" class="queue">
       <h3>Queue <span class="count" data-testid="queue-length">${waiting.length}</span></h3>
@@ -136,16 +144,31 @@ function Queue({ person }) {
       <ol>
         ${waiting.map((chat, index) => html`
           <li key=${chat.id} class="row" data-testid="waiting" data-chat=${chat.id}>
-            <span class="grow"><strong>${chat.customer}</strong>${chat.subject ? `: ${chat.subject}` : ""}
-              <span class="muted small"> number ${chat.position ?? index + 1}, came <${Ago} value=${chat.waitingSince} /></span></span>
+            <div class="grow">
+              <p class="asked" title=${chat.subject}><strong>${chat.customer}</strong>${chat.subject ? `: ${chat.subject}` : ""}</p>
+              <p class="muted small">number ${chat.position ?? index + 1}, came <${Ago} value=${chat.waitingSince} /></p>
+            </div>
             <button type="button" class="button primary small" data-testid="accept" aria-label=${`Accept ${chat.customer}’s chat`}
               disabled=${person.busy || person.state === "closed"} onClick=${() => person.accept(chat.id)}>Accept</button>
           </li>`)}
       </ol>
-      ${others.length > 0 && html`
-        <div class="chips">
-          ${others.map((chat) => html`<button type="button" key=${chat.id} class="chip" onClick=${() => person.show(chat.id)}>Chat with ${chat.customer}</button>`)}
-        </div>`}
+    </section>`;
+}
+
+/** An agent's chats, if one is not shown. @param {{person: ChatPerson}} props */
+function Mine({ person }) {
+  const { mine, chatId } = person;
+  if (mine.every((chat) => chat.id === chatId)) return null;
+  return html`
+    <section aria-label="Your chats" class="row mine" data-testid="mine">
+      <h3>Your chats</h3>
+      <div class="chips">
+        ${mine.map(({ id, customer, status }) => html`
+          <button type="button" key=${id} class="chip" aria-pressed=${id === chatId} data-testid="mine-chat" data-chat=${id} onClick=${() => person.show(id)}>
+            <span class="ellipsis">${customer}${status === "ENDED" ? ", ended" : ""}</span>
+            ${person.news(id) > 0 && html`<span class="count news" data-testid="news">${person.news(id)}<span class="visually-hidden"> new</span></span>`}
+          </button>`)}
+      </div>
     </section>`;
 }
 
@@ -155,7 +178,7 @@ function Talk({ person, chat }) {
   const isMine = role === "customer" || chat.agent === user;
   const other = role === "customer" ? chat.agent : chat.customer;
   const position = positionOf(known, chat);
-  const [tone, status] = isMine ? STATUSES[chat.status] : ["closed", "left"];
+  const [tone, status] = isMine ? STATUSES[chat.status] : ["closed", "no longer yours"];
   const arn = useFeed((feed) => feed.installation?.machines.chat?.arn ?? "");
   const goesOn = isMine && chat.status !== "ENDED";
   return html`
@@ -168,7 +191,9 @@ function Talk({ person, chat }) {
       <div role="status" class="stack tight">
         ${chat.status === "WAITING" && isMine && html`
           <p data-testid="position">${position ? `You are number ${position.position} of ${position.waiting} in the queue.` : "You are in the queue."}</p>`}
-        ${chat.agentAwaySince && isMine && html`<p class="note" data-testid="away">${chat.agent} has lost the connection. Who does not return in time loses the chat to the queue.</p>`}
+        ${chat.agentAwaySince && isMine && html`<p class="note" data-testid="away">${chat.agent} has lost the connection. ${role === "agent"
+          ? "Who does not return in time loses the chat to the queue."
+          : "If they do not return in time, another agent takes over."}</p>`}
         ${!isMine && html`
           <div class="note with-close" data-testid="gone">
             <span>${farewell(known, chat, user)} What came after that is not told to you.</span>
@@ -180,6 +205,9 @@ function Talk({ person, chat }) {
       ${goesOn && (chat.status === "ACTIVE" || role === "customer") && html`<${Say} person=${person} chat=${chat} />`}
       ${goesOn && html`<${Actions} person=${person} chat=${chat} />`}
       ${role === "customer" && canBeRated(chat) && html`<${Rate} person=${person} />`}
+      ${role === "customer" && chat.rating !== undefined && html`<p role="status" data-testid="thanks">Thank you for your rating.</p>`}
+      ${chat.status === "ENDED" && role === "agent" && isMine && html`
+        <button type="button" class="button" data-testid="dismiss" onClick=${() => person.show("")}>Dismiss</button>`}
       ${chat.status === "ENDED" && role === "customer" && html`
         <button type="button" class="button" data-testid="another" onClick=${() => person.show("")}>Start another chat</button>`}
       ${isMine && html`<${Transcript} person=${person} chat=${chat} />`}
@@ -214,25 +242,25 @@ function Log({ person, chat }) {
   };
   return html`
     <div class="chat-log" role="log" aria-label="Messages" tabindex="0" ref=${list} onScroll=${look} data-testid="log">
-      ${events.map((event) => html`<${Line} key=${event.number} event=${event} isOwn=${event.by?.user === user && event.by?.role === role} />`)}
+      ${events.map((event) => html`<${Line} key=${event.number} event=${event} isOwn=${event.by?.user === user && event.by?.role === role} role=${role} />`)}
       ${sending.map((one) => html`
         <div key=${one.id} class="said own ${one.state}" data-testid="sending" data-sending=${one.state}>
           <p class="said-text">${one.text}</p>
-          <p class="small muted">${one.state === "sending" ? "sending…" : one.state === "sent" ? "sent" : html`
+          <p class="small muted">${one.state === "sending" ? (person.network.carries ? "sending…" : "waits for the network") : one.state === "sent" ? "sent" : html`
             <span class="bad">${one.problem}</span>
             <button type="button" class="button quiet small" onClick=${() => person.send(one.text, one.id)}>Try again</button>`}</p>
         </div>`)}
     </div>`;
 }
 
-const Line = memo((/** @type {{event: Event, isOwn: boolean}} */ { event, isOwn }) =>
+const Line = memo((/** @type {{event: Event, isOwn: boolean, role: ChatPerson["role"]}} */ { event, isOwn, role }) =>
   event.type === "chat.message"
     ? html`
       <div class="said ${isOwn ? "own" : ""}" data-testid="message" data-number=${event.number}>
         <p class="small muted"><strong>${event.by?.user}</strong> <${Time} value=${event.at} /></p>
         <p class="said-text">${event.text}</p>
       </div>`
-    : html`<p class="happened" data-testid="event" data-type=${event.type} data-number=${event.number}>${describe(event)} <span class="small"><${Time} value=${event.at} /></span></p>`);
+    : html`<p class="happened" data-testid="event" data-type=${event.type} data-number=${event.number}>${describe(event, role)} <span class="small"><${Time} value=${event.at} /></span></p>`);
 
 /** @param {{person: ChatPerson, chat: Chat}} props */
 function TypingLine({ person, chat }) {
@@ -242,21 +270,29 @@ function TypingLine({ person, chat }) {
 
 /** @param {{person: ChatPerson, chat: Chat}} props */
 function Say({ person, chat }) {
-  const [text, setText] = useState("");
+  const [text, setText] = useState(person.drafts[chat.id] ?? "");
+  const problem = tooLong(text, MAX_TEXT);
+  const problemId = `too-long-${person.key}`;
+  const change = (/** @type {string} */ now) => {
+    setText(now);
+    person.drafts[chat.id] = now; // for a reload
+  };
   const send = (/** @type {SubmitEvent} */ event) => {
     event.preventDefault();
-    if (!text.trim()) return;
-    void person.send(text);
-    setText("");
+    if (!text.trim() || problem) return;
+    person.send(text);
+    change("");
   };
   const write = (/** @type {any} */ event) => {
-    setText(event.currentTarget.value);
+    change(event.currentTarget.value);
     if (event.currentTarget.value) person.typing();
   };
   return html`
     <form class="say" onSubmit=${send}>
-      <input aria-label="Message" placeholder="Message" value=${text} maxlength=${MAX_TEXT} autocomplete="off" data-testid="text" onInput=${write} />
-      <button type="submit" class="button primary" data-testid="send" disabled=${!text.trim() || person.state === "closed"}>Send</button>
+      <input aria-label="Message" aria-describedby=${problem ? problemId : null} aria-invalid=${problem ? "true" : null} placeholder="Message" value=${text} autocomplete="off"
+        data-testid="text" onInput=${write} />
+      <button type="submit" class="button primary" data-testid="send" disabled=${!text.trim() || problem !== "" || person.state === "closed"}>Send</button>
+      ${problem && html`<p class="field-error" role="status" id=${problemId} data-testid="too-long">${problem}</p>`}
     </form>`;
 }
 
@@ -277,6 +313,7 @@ function Actions({ person, chat }) {
 function Rate({ person }) {
   const [rating, setRating] = useState(0);
   const [feedback, setFeedback] = useState("");
+  const problem = tooLong(feedback.trim(), MAX_FEEDBACK);
   const rate = (/** @type {SubmitEvent} */ event) => {
     event.preventDefault();
     void person.rate(rating, feedback.trim());
@@ -294,12 +331,12 @@ function Rate({ person }) {
             </label>`)}
         </div>
       </fieldset>
-      <${Control} label="In your words" hint="Optional">
+      <${Control} label="In your words" hint="Optional" error=${problem}>
         ${(/** @type {any} */ props) => html`
-          <input ...${props} value=${feedback} maxlength="2000" autocomplete="off" data-testid="feedback"
+          <input ...${props} value=${feedback} autocomplete="off" data-testid="feedback"
             onInput=${(/** @type {any} */ event) => setFeedback(event.currentTarget.value)} />`}
       <//>
-      <button type="submit" class="button primary" data-testid="rate" disabled=${rating === 0 || person.busy}>Rate it</button>
+      <button type="submit" class="button primary" data-testid="rate" disabled=${rating === 0 || person.busy || problem !== ""}>Rate it</button>
     </form>`;
 }
 
@@ -308,11 +345,16 @@ function Transcript({ person, chat }) {
   const [text, setText] = useState(/** @type {string | null} */ (null));
   const [read, busy] = useAction(async () => setText(await person.transcript()));
   const file = (/** @type {string} */ format) => `${person.api}/chats/${encodeURIComponent(chat.id)}/transcript?format=${format}`;
+  const load = (/** @type {MouseEvent} */ event) => {
+    if (person.network.carries) return;
+    event.preventDefault();
+    toast(`Not loaded: ${person.noNetwork}.`, "error");
+  };
   return html`
     <div class="row small">
       <button type="button" class="button quiet small" data-testid="transcript" disabled=${busy} onClick=${read}>Transcript</button>
-      <a href=${file("text")} download=${`chat-${chat.id}.txt`}>as text</a>
-      <a href=${file("json")} download=${`chat-${chat.id}.json`}>as JSON</a>
+      <a href=${file("text")} onClick=${load} download=${`chat-${chat.id}.txt`}>as text</a>
+      <a href=${file("json")} onClick=${load} download=${`chat-${chat.id}.json`}>as JSON</a>
     </div>
     ${text !== null && html`
       <${Dialog} title="Transcript" wide onClose=${() => setText(null)}

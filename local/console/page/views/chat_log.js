@@ -212,6 +212,13 @@ export function typingIn(state, chatId, now) {
   return over ? "" : typing.by.user;
 }
 
+/** What is new to whoever looks away: somebody else said something, or it came to them, or to its end. */
+const NEWS = ["chat.message", "chat.transferred", "chat.ended", "chat.rated"];
+
+/** How much of it this person has not seen. @param {State} state @param {string} chatId @param {Person} person @param {number} seen the last number they have seen */
+export const newTo = (state, chatId, person, seen) =>
+  (state.logs[chatId] ?? []).filter(({ number, type, by }) => number > seen && NEWS.includes(type) && !(by?.user === person.user && by.role === person.role)).length;
+
 /** The chats that an agent has or had, the newest first. @param {State} state @param {string} agent @returns {Chat[]} */
 export function chatsOf(state, agent) {
   const ids = new Set([...Object.keys(state.chats), ...Object.keys(state.logs)]);
@@ -234,8 +241,8 @@ const REASONS = /** @type {Record<string, string>} */ ({
   transfer: "handed back", agent_away: "the agent did not return",
 });
 
-/** What an event that is no message reads. @param {Event} event @returns {string} */
-export function describe(event) {
+/** What an event that is no message reads. @param {Event} event @param {Person["role"]} role who reads it @returns {string} */
+export function describe(event, role) {
   const { agent = "", seconds = 0 } = event;
   switch (event.type) {
     case "chat.waiting":
@@ -247,7 +254,9 @@ export function describe(event) {
     case "chat.requeued":
       return `Back in the queue: ${REASONS[event.reason ?? ""] ?? "again"}`;
     case "chat.agent_away":
-      return `${agent} has lost the connection, and has ${seconds} s to return`;
+      return role === "agent"
+        ? `${agent} has lost the connection, and has ${seconds} s to return`
+        : `${agent} has lost the connection; if they do not return within ${seconds} s, another agent takes over`;
     case "chat.agent_back":
       return `${agent} is back`;
     case "chat.ended":

@@ -4,14 +4,14 @@
  *
  * What they know is what is pushed to them. They ask for the rest once, when there may be some: when they come into a chat,
  * when they come back (what was said meanwhile may have expired), and when Ringback says that something will not come.
- * Nothing asks again and again.
+ * Nothing asks again and again. And nothing is asked through a network that carries nothing, as on a phone.
  */
 import { RingbackClient } from "ringback";
 import { api, ApiError, toast } from "../lib.js";
 import {
-  chatOf, chatsOf, forget, missingAfter, nextToSend, nothing, notSaid, said, say, takeChat, takeEvents, takeLists, takePushed,
+  chatOf, chatsOf, forget, missingAfter, newTo, nextToSend, nothing, notSaid, said, say, takeChat, takeEvents, takeLists, takePushed,
 } from "./chat_log.js";
-import { Network, notifier } from "./network.js";
+import { FAULTS, Network, notifier } from "./network.js";
 
 /** @typedef {import("./chat_log.js").Chat} Chat */
 
@@ -19,6 +19,9 @@ const STORED = "ringback.chat";
 /** @type {Array<{role: "customer" | "agent", user: string}>} */
 const USUAL = [{ role: "customer", user: "ana" }, { role: "agent", user: "bo" }, { role: "agent", user: "cy" }];
 const TYPING_EVERY_MS = 2000;
+export const PING_SECONDS = 60;
+// What the product takes for a user.
+const NAME = /^[!-"$-~]{1,255}$/;
 // An agent's context is another one: what opens the customers' does not open the desk.
 const PLACES = {
   customer: { context: "chat", contextId: "support" },
@@ -30,13 +33,15 @@ const text = (/** @type {unknown} */ error) => (error instanceof Error ? error.m
 export const { subscribe, changed } = notifier();
 
 export class ChatPerson {
-  /** @param {{role: "customer" | "agent", user: string, chatId?: string, connected?: boolean}} stored @param {number} key */
-  constructor({ role, user, chatId = "", connected = false }, key) {
+  /** @param {Stored} stored @param {number} key */
+  constructor({ role, user, chatId = "", connected = false, seen = {}, drafts = {}, unsaid = [] }, key) {
     this.key = key;
     this.role = role;
     this.user = user;
     this.chatId = chatId; // the one that is shown
     this.wasConnected = connected; // when the page was left
+    this.seen = seen; // of the chats that are not shown, up to which number
+    this.drafts = drafts;
     this.state = "closed";
     this.network = new Network();
     this.problem = ""; // of the connection
@@ -44,7 +49,7 @@ export class ChatPerson {
     this.about = ""; // the chat that it is about, if somebody else has that
     this.openUntil = ""; // since when nothing comes
     this.busy = false;
-    this.known = nothing();
+    this.known = unsaid.reduce((known, one) => say(known, one.chatId, one.id, one.text), nothing());
     /** @type {RingbackClient | null} */
     this.client = null;
     this.isBehind = false; // there may be what was not pushed
@@ -56,8 +61,33 @@ export class ChatPerson {
     this.handing = new Set(); // chats in which something is being sent
   }
 
+  /** What was not taken yet, and may be. */
+  get unsaid() {
+    return this.known.sending.filter((one) => one.state !== "sent" && !one.isRefused);
+  }
+
   get isConnected() {
     return this.client !== null && this.client.state !== "closed";
+  }
+
+  /** Why they cannot be who they are to be, or "". */
+  get nameProblem() {
+    const { role, user } = this;
+    if (!user) return "Give a name.";
+    if (!NAME.test(user)) return "Only ASCII letters, digits and signs, no spaces and no #, at most 255.";
+    const isTaken = people.some((one) => one.role === role && one.user === user && (one.key < this.key || (one !== this && one.state !== "closed")));
+    return isTaken ? `Another ${role} here is ${user}: give another name.` : "";
+  }
+
+  /** An agent's chats that go on, or have ended and have something that is new to them, and what is shown. */
+  get mine() {
+    const isListed = (/** @type {Chat} */ chat) => this.#isMine(chat) && (chat.status !== "ENDED" || chat.id === this.chatId || this.news(chat.id) > 0);
+    return chatsOf(this.known, this.user).filter(isListed);
+  }
+
+  /** How much is new to them in a chat that is not shown. @param {string} chatId */
+  news(chatId) {
+    return chatId === this.chatId ? 0 : newTo(this.known, chatId, this, this.seen[chatId] ?? 0);
   }
 
   get chat() {
@@ -66,13 +96,13 @@ export class ChatPerson {
 
   /** Someone else, while nobody is connected. @param {string} user */
   rename(user) {
-    Object.assign(this, { user, chatId: "", known: nothing(), notice: "", problem: "" });
+    Object.assign(this, { user, chatId: "", known: nothing(), notice: "", problem: "", seen: {}, drafts: {} });
     store();
     changed();
   }
 
   async connect() {
-    if (this.state !== "closed" || this.busy || !this.user) return;
+    if (this.state !== "closed" || this.busy || this.nameProblem) return;
     await this.#do("Could not connect", async () => {
       const url = await this.network.open();
       if (!url) return; // the page goes
@@ -93,8 +123,10 @@ export class ChatPerson {
           },
           skipped: () => void this.#catchUp(),
         }),
-        pingSeconds: 60,
-        gapTimeoutSeconds: 20,
+        pingSeconds: PING_SECONDS,
+        // What was lost on a silent connection comes again after its ackTimeoutSeconds, and what comes meanwhile would wait
+        // for it. The log has it now, and here events have numbers of their own: one that comes late does no harm.
+        gapTimeoutSeconds: 2,
         backoffCapSeconds: 3, // a person waits for it
         onMessage: (message) => this.#take(message),
         onGap: () => void this.#catchUp(),
@@ -127,6 +159,7 @@ export class ChatPerson {
 
   /** @param {string} chatId */
   show(chatId) {
+    if (this.chat && chatId !== this.chatId) this.seen[this.chatId] = this.chat.version;
     this.chatId = chatId;
     store();
     changed();
@@ -157,13 +190,18 @@ export class ChatPerson {
     this.typedAt = 0;
     this.notice = "";
     this.#know(say(this.known, chatId, id, words));
-    if (!this.handing.has(chatId)) void this.#handOver(chatId);
+    void this.#handOver(chatId);
   }
 
-  /** All that is to be said in a chat, one after the other: two calls at once can overtake each other. @param {string} chatId */
+  /**
+   * All that is to be said in a chat, one after the other: two calls at once can overtake each other. What the network
+   * does not carry waits for it.
+   * @param {string} chatId
+   */
   async #handOver(chatId) {
+    if (this.handing.has(chatId)) return;
     this.handing.add(chatId);
-    for (let next; (next = nextToSend(this.known, chatId)); ) {
+    for (let next; this.network.carries && (next = nextToSend(this.known, chatId)); ) {
       const { id, text: words } = next;
       try {
         await this.ask("POST", `${path(chatId)}/messages`, { id, text: words });
@@ -202,6 +240,11 @@ export class ChatPerson {
     return this.ask("GET", `${path(this.chatId)}/transcript?format=text`, undefined, true);
   }
 
+  /** Why nothing is asked now. */
+  get noNetwork() {
+    return `the network is ${FAULTS[this.network.fault].name}`;
+  }
+
   /** Where the console's server takes their calls of the chat API. */
   get api() {
     return `/api/chat/${this.role}/${encodeURIComponent(this.user)}`;
@@ -211,7 +254,8 @@ export class ChatPerson {
    * @param {string} method @param {string} where @param {unknown} [body] @param {boolean} [asText]
    * @returns {Promise<any>}
    */
-  ask(method, where, body, asText = false) {
+  async ask(method, where, body, asText = false) {
+    if (!this.network.carries) throw new ApiError(this.noNetwork, 0);
     return api(`${this.api}${where}`, { method, body, asText });
   }
 
@@ -244,7 +288,10 @@ export class ChatPerson {
     this.state = state;
     if (state === "open") this.problem = "";
     else if (error) this.#meet(error);
-    if (state === "open") void this.#catchUp();
+    if (state === "open") {
+      void this.#catchUp();
+      for (const { chatId } of this.known.sending) void this.#handOver(chatId);
+    }
     changed();
   }
 
@@ -261,8 +308,9 @@ export class ChatPerson {
     const chat = chatId && chatOf(this.known, chatId);
     if (!chat) return;
     const isMine = this.#isMine(chat);
-    // A chat that comes to an agent is what they look at next, unless they are in one.
-    if (isMine && chat.status !== "ENDED" && chatId !== this.chatId && !this.#isInAChat()) this.show(chatId);
+    // A chat that comes to somebody is what they look at next, unless they are in one.
+    const comes = this.role === "customer" || !this.chat || ["chat.accepted", "chat.transferred"].includes(message.type);
+    if (comes && isMine && chat.status !== "ENDED" && chatId !== this.chatId && !this.#isInAChat()) this.show(chatId);
     if (isMine && missingAfter(this.known, chatId) !== null) void this.#read(chatId);
   }
 
@@ -301,6 +349,16 @@ export class ChatPerson {
     const shown = this.chat === null || this.#isMine(this.chat) ? this.chatId : "";
     for (const chatId of new Set([...mine, shown].filter(Boolean))) await this.#read(chatId);
     if (!this.chat && mine[0]) this.show(mine[0]);
+    if (this.role === "customer" && !this.#isInAChat()) await this.#find();
+  }
+
+  /** A customer's chat that was started in another window. */
+  async #find() {
+    const [chat] = (await this.ask("GET", "/chats")).chats;
+    if (!chat || chat.status === "ENDED" || this.#isInAChat()) return;
+    this.#know(takeChat(this.known, chat));
+    this.show(chat.id);
+    await this.#read(chat.id);
   }
 
   /** The events of a chat that are not there, to the last one there is. @param {string} chatId */
@@ -369,6 +427,18 @@ function memory(key) {
   };
 }
 
+/**
+ * What the tab remembers of a person.
+ * @typedef {object} Stored
+ * @property {"customer" | "agent"} role
+ * @property {string} user
+ * @property {string} [chatId]
+ * @property {boolean} [connected]
+ * @property {Record<string, number>} [seen]
+ * @property {Record<string, string>} [drafts]
+ * @property {Array<{chatId: string, id: string, text: string}>} [unsaid] what waited for the network
+ */
+
 /** @returns {ChatPerson[]} */
 function restored() {
   try {
@@ -382,7 +452,7 @@ function restored() {
 
 function store() {
   try {
-    const stored = people.map(({ role, user, chatId, isConnected }) => ({ role, user, chatId, connected: isConnected }));
+    const stored = people.map(({ role, user, chatId, isConnected, seen, drafts, unsaid }) => ({ role, user, chatId, connected: isConnected, seen, drafts, unsaid }));
     sessionStorage.setItem(STORED, JSON.stringify(stored));
   } catch {
     // Without storage they are gone with the page.

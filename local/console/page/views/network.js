@@ -1,6 +1,8 @@
 // A network link for one client: what it does to the client's connection, and the buttons for that.
 
-import { api, html } from "../lib.js";
+import { api, duration, html } from "../lib.js";
+
+const PONG_SECONDS = 5; // the client's own
 
 /**
  * What the network does, and what is said of it. `cut` is over as soon as it is done.
@@ -9,7 +11,7 @@ import { api, html } from "../lib.js";
 export const FAULTS = {
   none: { name: "good", button: "Back to good", testid: "heal", hint: "The network is good again, and what was silent breaks, so that the client notices." },
   cut: { name: "good", button: "Drop", testid: "drop", hint: "Cuts the open connection. The client sees it, and comes back." },
-  halfOpen: { name: "half-open", button: "Half-open", testid: "half-open", hint: "The open connection goes silent, and nobody is told, as in a tunnel. The client notices at its next ping." },
+  halfOpen: { name: "half-open", button: "Half-open", testid: "half-open", hint: "The open connection goes silent, and nobody is told, as in a tunnel. The client notices at its next ping" },
   throttled: { name: "throttled", button: "Throttle", testid: "throttle", hint: "Everything is slow." },
   down: { name: "down", button: "Network down", short: "Down", testid: "down", hint: "Nothing is open, and nothing can be opened." },
 };
@@ -24,6 +26,11 @@ export class Network {
   /** Whether there is one that can be given a fault. */
   get isOpen() {
     return this.#link !== null;
+  }
+
+  /** Whether anything new gets through. A silent connection is that of a network which nothing leaves. */
+  get carries() {
+    return this.fault !== "down" && this.fault !== "halfOpen";
   }
 
   /** Have it; answers the WebSocket URL through it, or "" if it was closed meanwhile. */
@@ -67,22 +74,24 @@ export class Network {
 }
 
 /**
- * `compact`: in one row where there is room, and the way back only when there is one.
- * @param {{network: Network, busy: boolean, onFault: (fault: string) => void, compact?: boolean}} props
+ * `compact`: smaller, and the way back only when there is one, at the end: nothing else moves.
+ * @param {{network: Network, busy: boolean, onFault: (fault: string) => void, pingSeconds: number, compact?: boolean}} props
  */
-export function NetworkButtons({ network, busy, onFault, compact = false }) {
+export function NetworkButtons({ network, busy, onFault, pingSeconds, compact = false }) {
   const { fault } = network;
-  const shown = Object.entries(FAULTS).filter(([name]) => !compact || name !== "none" || fault !== "none");
+  const { none, ...faults } = FAULTS;
+  const shown = Object.entries(compact ? { ...faults, ...(fault !== "none" && { none }) } : FAULTS);
+  const told = (/** @type {string} */ name) => FAULTS[name].hint + (name === "halfOpen" ? `, within ${duration(pingSeconds + PONG_SECONDS)}.` : "");
   return html`
     <fieldset class="network ${compact ? "compact" : ""}">
       <legend class="field-label">Network: <strong data-testid="fault">${FAULTS[fault].name}</strong></legend>
       <div class="row">
-        ${shown.map(([name, { button, short = button, testid, hint }]) => html`
-          <button type="button" key=${name} class="button small ${name === "none" && fault !== "none" ? "primary" : ""}" title=${hint}
+        ${shown.map(([name, { button, short = button, testid }]) => html`
+          <button type="button" key=${name} class="button small ${name === "none" && fault !== "none" ? "primary" : ""}" title=${told(name)}
             aria-pressed=${name === "cut" || name === "none" ? null : fault === name}
-            data-testid=${testid} disabled=${!network.isOpen || busy} onClick=${() => onFault(name)}>${compact ? short : button}</button>`)}
+            data-testid=${testid} disabled=${!network.isOpen || busy} onClick=${() => onFault(name === fault ? "none" : name)}>${compact ? short : button}</button>`)}
       </div>
-      ${fault !== "none" && html`<p class="field-hint">${FAULTS[fault].hint}</p>`}
+      ${fault !== "none" && html`<p class="field-hint">${told(fault)}</p>`}
     </fieldset>`;
 }
 

@@ -12,6 +12,7 @@ import { startStory, stopStory, STEPS, story } from "./story.js";
 /** @typedef {import("./players.js").Player} Player */
 
 const SHOWN_MESSAGES = 200;
+const USUAL_PING_SECONDS = 120; // the client's own
 const PRESETS = [
   { name: "Ana in two tabs", clients: [{ user: "ana" }, { user: "ana" }] },
   { name: "Ana and Bob", clients: [{ user: "ana" }, { user: "bob" }] },
@@ -84,7 +85,7 @@ function Card({ player, number }) {
       <div class="card-body stack">
         <${Settings} player=${player} closed=${closed} />
         <div role="alert">${problem && html`<p class="note ${closed ? "error" : ""}" data-testid="problem">${problem}</p>`}</div>
-        <${NetworkButtons} network=${player.network} busy=${busy} onFault=${(/** @type {string} */ fault) => player.setFault(fault)} />
+        <${NetworkButtons} network=${player.network} busy=${busy} pingSeconds=${Number(player.settings.pingSeconds) || USUAL_PING_SECONDS} onFault=${(/** @type {string} */ fault) => player.setFault(fault)} />
         <${Choice} label="Handler" name=${`handler-${player.key}`} value=${player.handler} testid="handler"
           onChange=${(/** @type {string} */ handler) => player.setHandler(handler)}
           options=${[["good", "Good"], ["slow", `Slow, ${SLOW_SECONDS} s`], ["failing", "Failing"]]} />
