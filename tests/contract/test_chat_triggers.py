@@ -324,6 +324,7 @@ def spoilt(record: dict[str, Any], **texts: str | None) -> dict[str, Any]:
         {"people": "7"},
         {"people": f'[{{"role": "{SECRET}", "user": "{SECRET}"}}]'},
         {"people": None},
+        {"collection": None, "event": None},
     ],
 )
 def test_a_record_that_cannot_be_read_is_noted_by_its_key_and_stops_nobody(room: Room, texts: dict[str, Any]) -> None:

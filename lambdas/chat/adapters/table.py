@@ -249,7 +249,7 @@ def read_events(records: Iterable[Any]) -> Iterator[tuple[str, tuple[Event, list
     for record in records:
         change = record["dynamodb"]
         with suppress(Unreadable):
-            yield change["SequenceNumber"], _read(event_of, change["NewImage"])
+            yield change["SequenceNumber"], _read(event_of, change["NewImage"], key=change["Keys"])
 
 
 def _texts(chat: Chat) -> dict[str, str]:
@@ -274,7 +274,7 @@ def _wait_of(row: Any) -> Wait:
     return Wait(row["task_token"]["S"], Phase(row["phase"]["S"]), int(row["entry"]["N"]))
 
 
-def _read(what: Callable[[Any], T], row: Any) -> T:
+def _read(what: Callable[[Any], T], row: Any, *, key: Any = None) -> T:
     """Read a row; one that cannot be read is logged by its key, and counted.
 
     Raises:
@@ -284,7 +284,7 @@ def _read(what: Callable[[Any], T], row: Any) -> T:
         return what(row)
     except _UNREADABLE as error:
         # Not what is wrong with it: the log has nothing of what people say.
-        where = {name: row[name]["S"] for name in ("collection", "item")}
+        where = {name: (key or row)[name]["S"] for name in ("collection", "item")}
         count(Metric.ERRORS)
         logger.error("a row cannot be read", extra={**where, "reason": type(error).__name__})
         raise Unreadable("what is kept of this chat was written by a newer version; try again later") from None
