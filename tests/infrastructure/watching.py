@@ -62,11 +62,12 @@ def value_of(alarm: Json, values: Sequence[float | None]) -> float | None:
         alarm: its properties.
         values: of its metrics, in the order of `metrics_of`; None for one of which there is nothing.
     """
-    metrics = alarm.get("Metrics")
-    if metrics is None:
+    metrics = alarm.get("Metrics", [])
+    expressions = [metric["Expression"] for metric in metrics if "Expression" in metric]
+    if not expressions:
         (only,) = values
         return only
-    (expression,) = (metric["Expression"] for metric in metrics if "Expression" in metric)
+    (expression,) = expressions
     named = dict(zip((metric["Id"] for metric in metrics if "MetricStat" in metric), values, strict=True))
     functions = {"SUM": sum, "FILL": lambda value, instead: instead if value is None else value}
     try:

@@ -291,7 +291,9 @@ def test_oldest_wait(operated: Operated, operator: Operator, alarms: Alarms, use
 def test_wake_late(operated: Operated, operator: Operator, alarms: Alarms, user: str, since: float) -> None:
     message, client = envelope(user, "x"), operated.stage.client(user)
     operated.stage.accept(message)
-    operated.stage.runs.await_waiting(operated.stage.runs.arn_of(message["id"]))
+    # Not before: a run that is about to be parked looks for connections itself.
+    runs = operated.stage.runs
+    runs.await_run(runs.arn_of(message["id"]), lambda run: run.events[-1]["type"] == "TaskSubmitted", "parked")
     with stopped(operated, alarms, "Wake"), operated.stage.connected(client):
         assert not alarms.breaches("WakeLate", since=since)
         assert alarms.breaches("WakeLate", since=since, after_seconds=61)
